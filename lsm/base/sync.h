@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync.h - mutex, condition variable and reader-writer lock, with clang's
+ * thread-safety annotations so that `clang -Wthread-safety` checks what the
+ * comments promise. The pthread calls cannot fail as they are used here;
+ * a failure is a broken invariant of ours and aborts.
+ */
+#ifndef LSM_BASE_SYNC_H
+#define LSM_BASE_SYNC_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#if defined(__clang__)
+#define TSA(x) __attribute__((x))
+#else
+#define TSA(x)
+#endif
+#define CAPABILITY(n)       TSA(capability(n))
+#define GUARDED_BY(m)       TSA(guarded_by(m))
+#define REQUIRES(...)       TSA(requires_capability(__VA_ARGS__))
+#define EXCLUDES(...)       TSA(locks_excluded(__VA_ARGS__))
+#define ACQUIRE(...)        TSA(acquire_capability(__VA_ARGS__))
+#define RELEASE(...)        TSA(release_capability(__VA_ARGS__))
+#define ACQUIRE_SHARED(...) TSA(acquire_shared_capability(__VA_ARGS__))
+#define RELEASE_SHARED(...) TSA(release_shared_capability(__VA_ARGS__))
+#define NO_TSA              TSA(no_thread_safety_analysis)
+
+struct CAPABILITY("mutex") mutex {
+	pthread_mutex_t m;
+};
+
+struct cond {
+	pthread_cond_t c; /* on CLOCK_MONOTONIC */
+};
+
+struct CAPABILITY("rwlock") rwlock {
+	pthread_rwlock_t l;
+};
+
+void mutex_init(struct mutex *m);
+void mutex_destroy(struct mutex *m);
+void mutex_lock(struct mutex *m) ACQUIRE(m);
+void mutex_unlock(struct mutex *m) RELEASE(m);
+
+void cond_init(struct cond *c);
+void cond_destroy(struct cond *c);
+void cond_wait(struct cond *c, struct mutex *m) REQUIRES(m);
+/* False when timeout_ns passed first. */
+bool cond_timedwait(struct cond *c, struct mutex *m, uint64_t timeout_ns)
+	REQUIRES(m);
+void cond_signal(struct cond *c);
+void cond_broadcast(struct cond *c);
+
+void rwlock_init(struct rwlock *l);
+void rwlock_destroy(struct rwlock *l);
+void rwlock_rdlock(struct rwlock *l) ACQUIRE_SHARED(l);
+void rwlock_rdunlock(struct rwlock *l) RELEASE_SHARED(l);
+void rwlock_wrlock(struct rwlock *l) ACQUIRE(l);
+void rwlock_wrunlock(struct rwlock *l) RELEASE(l);
+
+/* Starts a joinable thread named name (15 characters at most) with all
+ * signals blocked: they belong to the program. 0 or -errno. */
+int thread_start(pthread_t *t, const char *name, void *(*fn)(void *),
+		 void *arg);
+
+/* Monotonic nanoseconds. */
+uint64_t clock_ns(void);
+
+#endif

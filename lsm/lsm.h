@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lsm.h - the public interface of the TinyLSM storage engine.
+ *
+ * An embeddable, ordered, crash-safe key-value store: a log-structured
+ * merge-tree in one directory. Keys and values are byte strings; keys are
+ * ordered as memcmp orders them, a shorter key before its extensions.
+ *
+ * Results. Functions that can fail return an int: 0 is success, a value above
+ * zero is a named outcome that is no failure (LSM_NOTFOUND, LSM_END), a value
+ * below zero is a negative errno. The ones to expect anywhere:
+ *
+ *   -EUCLEAN  stored bytes are corrupt; the log callback got one line with
+ *             the file, the offset and the reason
+ *   -EIO      the disk refused
+ *   -ENOSPC   the disk is full; writes may be resumed, see lsm_resume()
+ *   -EROFS    the store was opened read-only
+ *   -EINVAL   the caller broke a rule stated here
+ *   -ENOMEM   no memory
+ *
+ * Threads. A struct lsm_db may be used by any number of threads at once. A
+ * batch or an iterator belongs to one thread at a time.
+ *
+ * This header includes nothing of the engine and is the only one a user of
+ * the engine includes.
+ */
+#ifndef LSM_LSM_H
+#define LSM_LSM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define LSM_PUBLIC __attribute__((visibility("default")))
+#else
+#define LSM_PUBLIC
+#endif
+
+struct lsm_db;
+struct lsm_env;
+struct lsm_batch;
+struct lsm_iter;
+struct lsm_snapshot;
+
+/* Named outcomes; never negative, so that -ENOENT is always a missing file. */
+enum {
+	LSM_OK = 0,
+	LSM_NOTFOUND = 1, /* there is no such key, snapshot or property */
+	LSM_END = 2,      /* there is nothing further in this direction */
+};
+
+/* Keys are at most this long, and not empty. */
+#define LSM_KEY_MAX 4096
+/* Values are at most this long. */
+#define LSM_VALUE_MAX (1u << 30)
+
+/* A borrowed run of bytes. Who owns them is said where one is handed over. */
+struct lsm_slice {
+	const void *data;
+	size_t len;
+};
+
+static inline struct lsm_slice lsm_slice(const void *data, size_t len)
+{
+	struct lsm_slice s = {data, len};
+
+	return s;
+}
+
+/* ---- options ---------------------------------------------------------- */
+
+enum lsm_compression {
+	LSM_COMPRESSION_DEFAULT = 0, /* LZ4 */
+	LSM_COMPRESSION_NONE = 1,
+	LSM_COMPRESSION_LZ4 = 2,
+};
+
+enum lsm_mmap {
+	LSM_MMAP_DEFAULT = 0, /* LSM_MMAP_RAW */
+	LSM_MMAP_OFF = 1,     /* always read into the block cache */
+	LSM_MMAP_RAW = 2,     /* uncompressed blocks are used where they lie */
+};
+
+enum lsm_log_level {
+	LSM_LOG_ERROR = 0,
+	LSM_LOG_WARN = 1,
+	LSM_LOG_INFO = 2,
+	LSM_LOG_DEBUG = 3,
+};
+
+/* Called from any thread, also from background threads. msg has no newline. */
+typedef void (*lsm_log_fn)(void *arg, enum lsm_log_level level,
+			   const char *msg);
+
+/*
+ * Zero in any field means the default that its comment names, so a struct
+ * lsm_options that was cleared with memset() or = {0} is a good start.
+ */
+struct lsm_options {
+	/* Where the files live; NULL: the operating system's. Not owned. */
+	struct lsm_env *env;
+
+	/* Open modes. */
+	bool no_create;       /* -ENOENT when there is no store at the path */
+	bool error_if_exists; /* -EEXIST when there is one */
+	bool read_only;       /* no file is changed; writes return -EROFS */
+	/* How long to wait for another process to close the store, in ms.
+	 * 0: do not wait. After it: -EBUSY and one log line naming the pid. */
+	unsigned lock_wait_ms;
+
+	/*
+	 * ONE budget for all memory that grows with the data: memtables,
+	 * cached blocks, filters, indexes. 0: 256 MiB.
+	 */
+	uint64_t memory_bytes;
+	/* Size at which a memtable is closed and written out. 0: a quarter of
+	 * memory_bytes, at most 64 MiB. */
+	uint64_t write_buffer_bytes;
+	/* Memtables that may exist at once, the active one included.
+	 * 0: as many as fit in half of memory_bytes, at least 2, at most 4. */
+	unsigned write_buffer_count;
+
+	/* Tables. */
+	uint32_t block_bytes;      /* 0: 4096, before compression */
+	uint32_t restart_interval; /* 0: 16 entries */
+	uint32_t bloom_bits;       /* bits a key; 0: 10; UINT32_MAX: none */
+	enum lsm_compression compression;
+	enum lsm_mmap mmap;
+	uint32_t max_open_tables; /* 0: 1000 */
+
+	/* The tree. */
+	unsigned level0_compact_trigger; /* tables; 0: 4 */
+	unsigned level0_slowdown;        /* tables; 0: 12 */
+	unsigned level0_stop;            /* tables; 0: 36 */
+	uint64_t level_base_bytes;       /* size of level 1; 0: 256 MiB */
+	unsigned level_multiplier;       /* 0: 10 */
+	uint64_t table_bytes;            /* target of one table; 0: 64 MiB */
+	unsigned compaction_threads;     /* beside the flush thread; 0: 1 */
+	/* Background writing at most this fast, bytes/s. 0: no limit. */
+	uint64_t rate_limit_bytes;
+	bool no_background_compaction; /* only lsm_compact_range compacts */
+
+	/* Log. A write with sync unset is durable after at most this time.
+	 * 0: 1000 ms; UINT32_MAX: only when a sync or a flush says so. */
+	uint32_t wal_sync_interval_ms;
+
+	/* Do not verify block checksums on reads (they are always verified by
+	 * compaction, lsm_verify and when a table is opened). */
+	bool no_verify_checksums;
+
+	/* What the engine has to say; NULL: nothing is said. */
+	lsm_log_fn log;
+	void *log_arg;
+	enum lsm_log_level log_level; /* 0 means LSM_LOG_ERROR only */
+};
+
+/* ---- open and close ----------------------------------------------------- */
+
+/*
+ * Opens the store in the directory path, creates it unless forbidden, and
+ * replays the write-ahead logs. options may be NULL. On success *out is to be
+ * closed with lsm_close(). Expected: -ENOENT, -EEXIST, -EBUSY (another process
+ * has it open), -EUCLEAN, -EPROTONOSUPPORT (written by a newer format),
+ * -ENOTDIR, -ENOTEMPTY (the directory holds something that is not a store),
+ * -EACCES, -ENOSPC.
+ */
+LSM_PUBLIC int lsm_open(const char *path, const struct lsm_options *options,
+			struct lsm_db **out);
+
+/*
+ * Makes every acknowledged write durable, waits for background work and frees
+ * db, whatever it returns. Iterators, snapshots and pins must be gone. Returns
+ * 0, or the first error that kept a write from becoming durable.
+ */
+LSM_PUBLIC int lsm_close(struct lsm_db *db);
+
+/* ---- writing ------------------------------------------------------------ */
+
+/*
+ * A batch is applied whole or not at all, also across a crash, and later
+ * operations in it win over earlier ones. Keys and values are copied in.
+ */
+LSM_PUBLIC struct lsm_batch *lsm_batch_new(void); /* NULL: no memory */
+LSM_PUBLIC void lsm_batch_free(struct lsm_batch *batch);
+/* Empties the batch and keeps its memory. */
+LSM_PUBLIC void lsm_batch_clear(struct lsm_batch *batch);
+/*
+ * 0, -EINVAL (key empty or too long, value too long, end <= start) or -ENOMEM.
+ * An error is remembered: lsm_write() of such a batch returns it.
+ */
+LSM_PUBLIC int lsm_batch_put(struct lsm_batch *batch, struct lsm_slice key,
+			     struct lsm_slice value);
+/* The value as the concatenation of count parts; saves the caller a copy. */
+LSM_PUBLIC int lsm_batch_putv(struct lsm_batch *batch, struct lsm_slice key,
+			      const struct lsm_slice *parts, size_t count);
+LSM_PUBLIC int lsm_batch_delete(struct lsm_batch *batch, struct lsm_slice key);
+/* Deletes every key k with start <= k < end, at a cost that does not depend
+ * on how many there are. */
+LSM_PUBLIC int lsm_batch_delete_range(struct lsm_batch *batch,
+				      struct lsm_slice start,
+				      struct lsm_slice end);
+LSM_PUBLIC uint32_t lsm_batch_count(const struct lsm_batch *batch);
+LSM_PUBLIC size_t lsm_batch_size(const struct lsm_batch *batch); /* bytes */
+
+struct lsm_write_options {
+	/* Return only when the batch, and so everything before it, survives
+	 * power loss. Without it the batch survives the end of the process. */
+	bool sync;
+};
+
+/* Applies the batch. options may be NULL. The batch is unchanged and may be
+ * used again. An empty batch is fine. After an error nothing of it is visible.
+ */
+LSM_PUBLIC int lsm_write(struct lsm_db *db, struct lsm_batch *batch,
+			 const struct lsm_write_options *options);
+/* One-operation shorthands. */
+LSM_PUBLIC int lsm_put(struct lsm_db *db, struct lsm_slice key,
+		       struct lsm_slice value);
+LSM_PUBLIC int lsm_delete(struct lsm_db *db, struct lsm_slice key);
+/* Every write acknowledged before the call becomes durable. */
+LSM_PUBLIC int lsm_sync(struct lsm_db *db);
+
+/*
+ * A failed write of the log or the manifest stops all writing: reads go on,
+ * writes return the error. lsm_background_error() returns that error or 0;
+ * lsm_resume() tries again once its cause (a full disk) is gone: 0, or the
+ * error that still holds.
+ */
+LSM_PUBLIC int lsm_background_error(struct lsm_db *db);
+LSM_PUBLIC int lsm_resume(struct lsm_db *db);
+
+/* ---- reading ------------------------------------------------------------ */
+
+/*
+ * A value held by the reader. Start with = {0}; the same pin can serve many
+ * gets (each get releases what it held). data stays valid until lsm_unpin()
+ * or the next get into it, and must be released before lsm_close().
+ */
+struct lsm_pin {
+	const void *data;
+	size_t len;
+	/* private */
+	void *owner;
+	void (*release)(void *owner);
+	void *buffer;
+	size_t buffer_bytes;
+};
+
+LSM_PUBLIC void lsm_unpin(struct lsm_pin *pin); /* frees; pin is as new */
+
+/*
+ * Looks key up in snapshot (NULL: the present). 0, LSM_NOTFOUND, or an error.
+ * Takes no lock when what it needs is in memory.
+ */
+LSM_PUBLIC int lsm_get(struct lsm_db *db, const struct lsm_snapshot *snapshot,
+		       struct lsm_slice key, struct lsm_pin *value);
+
+/*
+ * Looks up count keys, best in ascending order. results[i] is what lsm_get()
+ * would have returned for keys[i]; all see the same state. Returns 0 or the
+ * first error among the results.
+ */
+LSM_PUBLIC int lsm_multi_get(struct lsm_db *db,
+			     const struct lsm_snapshot *snapshot, size_t count,
+			     const struct lsm_slice *keys,
+			     struct lsm_pin *values, int *results);
+
+struct lsm_iter_options {
+	const struct lsm_snapshot *snapshot; /* NULL: the present */
+	struct lsm_slice lower; /* first key to see; len 0: no bound */
+	struct lsm_slice upper; /* first key not to see; len 0: no bound */
+	/* Blocks read by this iterator do not enter the cache. */
+	bool no_fill_cache;
+};
+
+/*
+ * An iterator sees the store as it was when it was made. It starts
+ * unpositioned. The bounds are copied. options may be NULL. Positioning calls
+ * return 0 (on a key), LSM_END (no such key) or an error; after anything but 0
+ * the iterator is unpositioned and key and value must not be asked for.
+ */
+LSM_PUBLIC int lsm_iter_new(struct lsm_db *db,
+			    const struct lsm_iter_options *options,
+			    struct lsm_iter **out);
+LSM_PUBLIC void lsm_iter_free(struct lsm_iter *it);
+LSM_PUBLIC int lsm_iter_first(struct lsm_iter *it);
+LSM_PUBLIC int lsm_iter_last(struct lsm_iter *it);
+/* The first key >= key. */
+LSM_PUBLIC int lsm_iter_seek(struct lsm_iter *it, struct lsm_slice key);
+/* The last key <= key. */
+LSM_PUBLIC int lsm_iter_seek_for_prev(struct lsm_iter *it,
+				      struct lsm_slice key);
+LSM_PUBLIC int lsm_iter_next(struct lsm_iter *it);
+LSM_PUBLIC int lsm_iter_prev(struct lsm_iter *it);
+LSM_PUBLIC bool lsm_iter_valid(const struct lsm_iter *it);
+/* Borrowed until the iterator moves or is freed. */
+LSM_PUBLIC struct lsm_slice lsm_iter_key(const struct lsm_iter *it);
+LSM_PUBLIC struct lsm_slice lsm_iter_value(const struct lsm_iter *it);
+
+/* ---- snapshots ------------------------------------------------------------
+ */
+
+/* In memory, ends with the process at the latest. NULL: no memory. */
+LSM_PUBLIC const struct lsm_snapshot *lsm_snapshot_take(struct lsm_db *db);
+/* Also for what lsm_snapshot_open() returned. */
+LSM_PUBLIC void lsm_snapshot_release(struct lsm_db *db,
+				     const struct lsm_snapshot *snapshot);
+
+/*
+ * By name: kept in the manifest, cost nothing to take, survive a restart.
+ * Names are 1 to 255 bytes. create: -EEXIST; delete and open: LSM_NOTFOUND.
+ */
+LSM_PUBLIC int lsm_snapshot_create(struct lsm_db *db, const char *name);
+LSM_PUBLIC int lsm_snapshot_delete(struct lsm_db *db, const char *name);
+LSM_PUBLIC int lsm_snapshot_open(struct lsm_db *db, const char *name,
+				 const struct lsm_snapshot **out);
+/* Calls fn for every name in order of creation until it returns non-zero,
+ * which is then returned. */
+LSM_PUBLIC int lsm_snapshot_list(struct lsm_db *db,
+				 int (*fn)(void *arg, const char *name,
+					   uint64_t sequence),
+				 void *arg);
+
+/* ---- maintenance ----------------------------------------------------------
+ */
+
+/* Writes the memtables out and waits for it. */
+LSM_PUBLIC int lsm_flush(struct lsm_db *db);
+/* Compacts [start, end) to the last level and waits; len 0: unbounded. */
+LSM_PUBLIC int lsm_compact_range(struct lsm_db *db, struct lsm_slice start,
+				 struct lsm_slice end);
+/* Waits until no flush and no compaction is due. */
+LSM_PUBLIC int lsm_wait_idle(struct lsm_db *db);
+/* Reads every block of every table and checks every reference. progress may
+ * be NULL. 0, or the first error; each is logged. */
+LSM_PUBLIC int lsm_verify(struct lsm_db *db,
+			  void (*progress)(void *arg, uint64_t done_bytes,
+					   uint64_t total_bytes),
+			  void *arg);
+/* Bytes on disk that [start, end) takes, estimated without reading data. */
+LSM_PUBLIC int lsm_approximate_size(struct lsm_db *db, struct lsm_slice start,
+				    struct lsm_slice end, uint64_t *bytes);
+
+#define LSM_LEVELS 7
+
+struct lsm_stats {
+	/* The tree now. */
+	unsigned level_tables[LSM_LEVELS];
+	uint64_t level_bytes[LSM_LEVELS];
+	uint64_t table_bytes;     /* all tables, on disk */
+	uint64_t raw_bytes;       /* keys and values in them, uncompressed */
+	uint64_t wal_bytes;       /* logs not yet flushed */
+	uint64_t entries;         /* in tables, tombstones included */
+	uint64_t deletions;       /* point tombstones among them */
+	uint64_t range_deletions; /* range tombstones in tables */
+	uint64_t sequence;        /* of the last visible write */
+	uint64_t oldest_snapshot; /* its sequence; 0: none */
+	unsigned snapshots;
+	uint64_t pending_compaction_bytes;
+	/* Memory now, against memory_bytes. */
+	uint64_t memory_bytes, memtable_bytes, cache_bytes, pinned_bytes;
+	/* Since open. */
+	uint64_t writes, batches, write_bytes; /* bytes: keys and values */
+	uint64_t wal_written_bytes, wal_syncs;
+	uint64_t flushes, flush_written_bytes;
+	uint64_t compactions, compact_read_bytes, compact_written_bytes;
+	uint64_t trivial_moves;
+	uint64_t gets, get_hits;
+	uint64_t cache_hits, cache_misses, bloom_useful, bloom_checked;
+	uint64_t stall_ns; /* time writers spent waiting for the tree */
+	int background_error;
+};
+
+LSM_PUBLIC void lsm_get_stats(struct lsm_db *db, struct lsm_stats *stats);
+
+/* ---- looking into files -----------------------------------------------------
+ */
+
+/*
+ * Prints what a file of a store holds, one line an object, in words: a table
+ * (.sst), a log (.wal), a manifest (MANIFEST-n). Returns 0, an error of
+ * reading, or what fn returned when that was not 0. The line has no newline.
+ */
+LSM_PUBLIC int lsm_dump_file(struct lsm_env *env, const char *dir,
+			     const char *name,
+			     int (*fn)(void *arg, const char *line), void *arg);
+
+/* The operating system's files. Static, never freed. */
+LSM_PUBLIC struct lsm_env *lsm_env_posix(void);
+
+/* The engine's version, as "0.1.0". Static. */
+LSM_PUBLIC const char *lsm_version(void);
+/* A line for a result of any function here, as strerror() gives one; static. */
+LSM_PUBLIC const char *lsm_strerror(int result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * batch.h - the inside of struct lsm_batch, and reading its encoding.
+ *
+ * A batch is also the payload of one WAL record (doc/FORMAT.md, batch):
+ *
+ *   u64 first sequence | u32 count | count operations
+ *   operation: u8 kind, then
+ *     KIND_PUT, KIND_BLOB      varint key length, key, varint length, value
+ *     KIND_DELETE              varint key length, key
+ *     KIND_RANGE_DELETE        varint length, start, varint length, end
+ *
+ * Operation i of a batch has the sequence number first + i.
+ */
+#ifndef LSM_MEM_BATCH_H
+#define LSM_MEM_BATCH_H
+
+#include "lsm/base/buf.h"
+#include "lsm/base/slice.h"
+
+#define BATCH_HEADER_BYTES 12
+
+struct lsm_batch {
+	struct buf rep; /* header and operations; always >= the header */
+	uint32_t count;
+	int err; /* first error of an append; lsm_write returns it */
+	/* Key and value bytes, for statistics. */
+	uint64_t data_bytes;
+};
+
+/* Writes the header's sequence number. */
+void batch_set_sequence(struct lsm_batch *b, uint64_t seq);
+
+/* Reads an encoded batch, from our own memory or from disk alike. */
+struct batch_reader {
+	const uint8_t *p, *end;
+	uint64_t seq;  /* of the operation that the next call returns */
+	uint32_t left; /* operations not yet returned */
+};
+
+struct batch_op {
+	uint64_t seq;
+	enum entry_kind kind;
+	struct lsm_slice key, value; /* value: the end of a range delete */
+};
+
+/* 0 or -EUCLEAN (shorter than a header, sequence out of range). */
+int batch_reader_init(struct batch_reader *r, struct lsm_slice rep);
+/* 0, LSM_END (all count operations read and no byte left), or -EUCLEAN. */
+int batch_reader_next(struct batch_reader *r, struct batch_op *op);
+
+/* One line a batch for dump: sequence, kinds, keys, value lengths. */
+int batch_to_text(struct lsm_slice rep, struct buf *out);
+
+#endif

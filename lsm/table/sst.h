@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sst.h - sorted string tables: writing one, reading one.
+ *
+ *   data blocks | filter | range tombstones | index | properties |
+ *   metaindex | footer                      (byte by byte: doc/FORMAT.md)
+ *
+ * A block is entries with delta-encoded keys and restart points. Each block is
+ * followed by a trailer: its type (raw, LZ4) and a CRC-32C over the stored
+ * bytes, the type, the table's number and the block's offset, so that a block
+ * that was written to the wrong place is noticed.
+ *
+ * Writer: one thread. Reader: any number of threads.
+ */
+#ifndef LSM_TABLE_SST_H
+#define LSM_TABLE_SST_H
+
+#include "lsm/base/buf.h"
+#include "lsm/base/frags.h"
+#include "lsm/base/iter.h"
+#include "lsm/base/logger.h"
+#include "lsm/base/lookup.h"
+#include "lsm/env/env.h"
+#include "lsm/table/cache.h"
+
+#define SST_FORMAT 1
+
+/* What a table's owner (the manifest) must know of it. Keys are owned. */
+struct sst_meta {
+	uint64_t number;
+	uint64_t file_bytes;
+	/* Range tombstones count: smallest is the first key or tombstone
+	 * start; largest the last key, or the greatest tombstone end, and then
+	 * largest_exclusive is set. */
+	struct buf smallest, largest;
+	bool largest_exclusive;
+	uint64_t min_seq, max_seq;
+	uint64_t entries;         /* points, tombstones among them */
+	uint64_t deletions;       /* point tombstones */
+	uint64_t range_deletions; /* range tombstones, as fragments x seqs */
+	uint64_t raw_bytes;       /* keys and values before compression */
+};
+
+void sst_meta_release(struct sst_meta *m);
+int sst_meta_copy(struct sst_meta *to, const struct sst_meta *from);
+
+struct sst_writer_options {
+	uint32_t block_bytes;      /* > 0 */
+	uint32_t restart_interval; /* > 0 */
+	uint32_t bloom_bits;       /* 0: no filter */
+	bool lz4;
+	const struct logger *log; /* may be NULL */
+};
+
+struct sst_writer;
+
+/* Creates the object name in dir. */
+int sst_writer_open(struct env_dir *dir, const char *name, uint64_t number,
+		    const struct sst_writer_options *o,
+		    struct sst_writer **out);
+/* Entries in internal order. */
+int sst_writer_add(struct sst_writer *w, struct lsm_slice key, uint64_t tag,
+		   struct lsm_slice value);
+/* Tombstone fragments: by start ascending, disjoint; seqs descending. May be
+ * interleaved with entries in any way. */
+int sst_writer_add_range(struct sst_writer *w, const struct frag *f);
+/* Bytes the file would have if finished now, estimated. Entries so far. */
+uint64_t sst_writer_bytes(const struct sst_writer *w);
+uint64_t sst_writer_entries(const struct sst_writer *w);
+/* Writes everything, makes it durable (not its name: env_dir_sync()) and frees
+ * w, also on error. *meta is to be released by the caller. */
+int sst_writer_finish(struct sst_writer *w, struct sst_meta *meta);
+/* Frees w and deletes the file. */
+void sst_writer_abort(struct sst_writer *w);
+
+struct sst_reader_options {
+	struct cache *cache;
+	bool map_raw;          /* raw blocks are used where they lie */
+	bool verify_checksums; /* of data blocks, when they are read */
+	const struct logger *log;
+};
+
+struct sst_reader;
+
+/* Opens a table: footer, properties, index and filter are read and checked;
+ * they stay in memory, charged to the cache's budget. -EUCLEAN, -ENOENT,
+ * -EPROTONOSUPPORT. name is for messages too. */
+int sst_reader_open(struct env_dir *dir, const char *name, uint64_t number,
+		    const struct sst_reader_options *o,
+		    struct sst_reader **out);
+/* Counted references; the last put closes. */
+void sst_reader_ref(struct sst_reader *r);
+void sst_reader_put(struct sst_reader *r);
+
+/* A value found in a table, or held for whoever asked. Zeroed to begin with;
+ * sst_pin_release() ends it; data points into a cache entry or the map. */
+struct sst_pin {
+	struct lsm_slice data;
+	struct cache_entry *entry; /* reference held when not NULL */
+	struct sst_reader *reader; /* reference held when not NULL */
+};
+void sst_pin_release(struct sst_pin *p, struct cache *c);
+
+enum sst_lookup_flags {
+	/* Do not touch the disk: -EAGAIN when a block is not in memory. The
+	 * caller is pinned, and pin->data is only good under that pin: no
+	 * reference is taken. */
+	SST_LOOKUP_CACHED = 1,
+};
+
+/* enum lookup_result or -errno; hash is hash64() of the key. Range tombstones
+ * of this table are taken into account. */
+int sst_reader_lookup(struct sst_reader *r, struct lsm_slice key, uint64_t hash,
+		      uint64_t seq, unsigned flags, enum entry_kind *kind,
+		      struct sst_pin *pin);
+
+struct sst_iter_options {
+	bool fill_cache;
+	bool readahead; /* expect a forward scan; compaction and long scans */
+	bool verify;    /* verify checksums whatever the reader was told */
+};
+/* Point entries. Holds a reference on r. NULL: no memory. */
+struct iter *sst_reader_iter(struct sst_reader *r,
+			     const struct sst_iter_options *o);
+/* Range tombstones; lives as long as r. Never NULL; count 0 when none. */
+const struct frags *sst_reader_frags(const struct sst_reader *r);
+/* Offset in the file where key would lie. */
+uint64_t sst_reader_offset(struct sst_reader *r, struct lsm_slice key);
+/* Reads and checks every block and the order of all entries. done is called
+ * with the bytes read, may be NULL. 0 or the first error. */
+int sst_reader_verify(struct sst_reader *r,
+		      void (*done)(void *arg, uint64_t bytes), void *arg);
+/* Rebuilds the owner's view from the table alone (dump, repair). */
+int sst_reader_meta(struct sst_reader *r, struct sst_meta *out);
+/* Memory charged for index, filter and tombstones. */
+size_t sst_reader_memory(const struct sst_reader *r);
+
+/* In words, for dump: properties, then every entry when entries is set. */
+int sst_dump(struct env_dir *dir, const char *name, bool entries,
+	     int (*fn)(void *arg, const char *line), void *arg);
+
+/* Counters of all tables of one process's engine, relaxed. */
+struct sst_counters {
+	_Atomic uint64_t bloom_checked, bloom_useful;
+};
+extern struct sst_counters sst_counters;
+
+#endif

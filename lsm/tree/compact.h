@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compact.h - flushing memtables into level 0, and leveled compaction.
+ *
+ * compact_pick.c is pure policy: it looks at a version and says what to merge,
+ * with no I/O. compact.c and flush.c do the work. Neither installs anything:
+ * they fill a version_edit for version_set_apply().
+ */
+#ifndef LSM_TREE_COMPACT_H
+#define LSM_TREE_COMPACT_H
+
+#include "lsm/mem/memtable.h"
+#include "lsm/tree/version.h"
+
+struct tree_options {
+	unsigned level0_trigger;
+	uint64_t level_base_bytes;
+	unsigned level_multiplier;
+	uint64_t table_bytes;
+	struct sst_writer_options sst;
+	uint64_t rate_limit_bytes; /* 0: none */
+};
+
+/* What the work needs of its surroundings. */
+struct compact_env {
+	struct version_set *vs;
+	const struct tree_options *options;
+	/* Sequence numbers of live and named snapshots, ascending. A version
+	 * is kept when it is the newest, or the newest at or below one of
+	 * them. Taken after the inputs were fixed. */
+	const uint64_t *snapshots;
+	size_t snapshot_count;
+	/* True: stop soon (shutdown); the work returns -ECANCELED. */
+	const _Atomic bool *stop;
+	/* Out: bytes read and written. */
+	uint64_t read_bytes, written_bytes;
+	/* Paces background writes, shared by all workers; NULL: none. */
+	struct rate_limiter *limiter;
+};
+
+/*
+ * Writes the entries of memtables (oldest first, closed for writing) into one
+ * new table of level 0 or several, syncs them and the directory, and adds them
+ * to edit. Versions hidden from every snapshot are dropped on the way. An
+ * empty result adds nothing.
+ */
+int flush_memtables(struct compact_env *env, struct memtable *const *mems,
+		    size_t count, struct version_edit *edit);
+
+struct compaction {
+	unsigned level, output_level;
+	struct version *version;       /* reference held */
+	struct table_file **inputs[2]; /* level, output level */
+	size_t input_count[2];
+	struct table_file **grandparents; /* borrowed from version */
+	size_t grandparent_count;
+	bool trivial_move; /* move the input as it is */
+	/* No level below output_level overlaps: tombstones may be dropped. */
+	bool bottommost;
+	double score;
+};
+
+/* Target sizes of all levels for a version, dynamic (from the last level up);
+ * *base is the first level >= 1 in use. */
+void level_targets(const struct version *v, const struct tree_options *o,
+		   uint64_t target[LSM_LEVELS], unsigned *base);
+/* How far behind: the bytes over target that compaction must move. */
+uint64_t pending_compaction_bytes(const struct version *v,
+				  const struct tree_options *o);
+/*
+ * The most urgent compaction whose inputs are not in work, or NULL. Called
+ * with vs->mutex; marks its inputs as compacting. Free with compaction_free().
+ */
+struct compaction *compact_pick(struct version_set *vs,
+				const struct tree_options *o);
+/* The next step of compacting [start, end) from level downwards, for a manual
+ * compaction; NULL when that level has nothing there or its tables are in
+ * work, which *busy tells. */
+struct compaction *compact_pick_range(struct version_set *vs,
+				      const struct tree_options *o,
+				      unsigned level, struct lsm_slice start,
+				      struct lsm_slice end, bool *busy);
+/* Unmarks the inputs. Called with vs->mutex. */
+void compaction_free(struct compaction *c);
+/* Merges (or moves) the inputs; adds outputs and deletions to edit. On error
+ * the outputs are deleted, unless they are needed for nothing being lost. */
+int compaction_run(struct compact_env *env, struct compaction *c,
+		   struct version_edit *edit);
+
+/* A token bucket; NULL when bytes_per_second is 0. */
+struct rate_limiter *rate_limiter_new(uint64_t bytes_per_second);
+void rate_limiter_free(struct rate_limiter *r);
+/* Sleeps as long as needed; r may be NULL. */
+void rate_limiter_take(struct rate_limiter *r, uint64_t bytes);
+
+#endif

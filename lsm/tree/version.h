@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * version.h - which tables make up the tree, at one moment and over time.
+ *
+ * A struct version is an immutable list of tables by level. Level 0 is sorted
+ * newest first (by max_seq) and its tables overlap; a level >= 1 is sorted by
+ * key, disjoint, and no user key is split across two of its tables. Any key's
+ * sequences in level n are newer than those in level n+1.
+ *
+ * A struct version_set owns the present version, the manifest, the counters
+ * that the manifest keeps (next file number, last sequence, log number) and the
+ * named snapshots. Every change is a struct version_edit, applied by
+ * version_set_apply(): first durable in the manifest, then visible.
+ *
+ * Locks: fields marked so are protected by vs->mutex, which is the database's
+ * own mutex, handed in. version_set_apply() serializes itself with
+ * vs->apply_mutex, taken BEFORE vs->mutex and held over manifest I/O.
+ */
+#ifndef LSM_TREE_VERSION_H
+#define LSM_TREE_VERSION_H
+
+#include "lsm/base/file_name.h"
+#include "lsm/base/sync.h"
+#include "lsm/table/merge_iter.h"
+#include "lsm/table/table_cache.h"
+#include "lsm/wal/wal.h"
+
+/* One table, shared by all versions that hold it. */
+struct table_file {
+	struct sst_meta meta; /* immutable */
+	struct table_slot slot;
+	_Atomic uint32_t refs; /* of versions */
+	bool compacting;       /* protected by vs->mutex */
+	struct version_set *vs;
+};
+
+/* Does [start, end) (len 0: unbounded) overlap the table? */
+bool table_file_overlaps(const struct table_file *f, struct lsm_slice start,
+			 struct lsm_slice end);
+/* <0: key lies before the table, 0: within its bounds, >0: after. */
+int table_file_cmp_key(const struct table_file *f, struct lsm_slice key);
+
+struct version {
+	_Atomic uint32_t refs;
+	struct version_set *vs;
+	struct table_file **level[LSM_LEVELS];
+	size_t count[LSM_LEVELS];
+	uint64_t bytes[LSM_LEVELS];
+	bool has_ranges; /* any table with range tombstones */
+};
+
+void version_ref(struct version *v);
+/* Any thread, also from an epoch callback: tables nobody holds any more are
+ * queued for deletion, see version_set_delete_obsolete(). */
+void version_put(struct version *v);
+/* Index of the first table of level (>= 1) whose bounds end at or after key;
+ * count when none. */
+size_t version_find(const struct version *v, unsigned level,
+		    struct lsm_slice key);
+
+/*
+ * Looks key up in the tables, newest first. Results, flags and the pin as in
+ * sst_reader_lookup(); with SST_LOOKUP_CACHED a table that is not open gives
+ * -EAGAIN.
+ */
+int version_lookup(struct version *v, struct lsm_slice key, uint64_t seq,
+		   unsigned flags, enum entry_kind *kind, struct sst_pin *pin);
+
+/*
+ * Appends the iterators a scan of [lower, upper) needs: one a level-0 table,
+ * one a lower level (which opens tables only when it reaches them). The caller
+ * holds a reference on v for as long as they live. cover_sources gets, index by
+ * index, where the range tombstones of that iterator come from.
+ */
+struct cover_source {
+	/* Range tombstones for key as frags_cover(); may open a table. 0 or
+	 * -errno. NULL: this source has no range tombstones. */
+	int (*cover)(void *arg, struct lsm_slice key, uint64_t seq,
+		     struct range_cover *out);
+	void *arg;
+};
+struct version_iters {
+	struct iter **iters;
+	struct cover_source *covers;
+	size_t count, cap;
+};
+int version_add_iters(struct version *v, const struct sst_iter_options *o,
+		      struct lsm_slice lower, struct lsm_slice upper,
+		      struct version_iters *into);
+
+/* ---- edits ----------------------------------------------------------------
+ */
+
+struct edit_table {
+	unsigned level;
+	struct sst_meta meta; /* owned */
+};
+struct edit_ref {
+	unsigned level;
+	uint64_t number;
+};
+struct edit_snapshot {
+	bool add;
+	struct buf name;
+	uint64_t seq;
+};
+
+/* Start with = {0}; end with version_edit_release(). */
+struct version_edit {
+	struct edit_table *added;
+	size_t added_count, added_cap;
+	struct edit_ref *deleted;
+	size_t deleted_count, deleted_cap;
+	struct edit_snapshot *snapshots;
+	size_t snapshot_count, snapshot_cap;
+	bool has_log_number, has_last_seq;
+	uint64_t log_number; /* logs below it are not needed for recovery */
+	uint64_t last_seq;
+};
+
+void version_edit_release(struct version_edit *e);
+/* Takes the contents of *meta, which is as new afterwards. */
+int version_edit_add(struct version_edit *e, unsigned level,
+		     struct sst_meta *meta);
+int version_edit_delete(struct version_edit *e, unsigned level,
+			uint64_t number);
+int version_edit_snapshot(struct version_edit *e, bool add, const char *name,
+			  uint64_t seq);
+/* The manifest's record of an edit (doc/FORMAT.md, manifest). Fields with an
+ * unknown tag that is marked skippable are skipped, any other unknown tag is
+ * -EPROTONOSUPPORT. */
+int version_edit_encode(const struct version_edit *e, struct buf *out);
+int version_edit_decode(struct version_edit *e, struct lsm_slice record);
+int version_edit_to_text(const struct version_edit *e, struct buf *out);
+
+/* ---- the set ----------------------------------------------------------------
+ */
+
+struct named_snapshot {
+	char *name;
+	uint64_t seq;
+};
+
+struct version_set {
+	struct mutex *mutex; /* the database's */
+	struct mutex apply_mutex;
+	struct env_dir *dir;
+	struct table_cache *tables;
+	const struct logger *log;
+	struct version *current; /* protected by mutex; holds a reference */
+	_Atomic uint64_t next_file;
+	uint64_t last_seq;   /* as of recovery; the database goes on from it */
+	uint64_t log_number; /* protected by mutex */
+	struct named_snapshot *named; /* protected by mutex; by creation */
+	size_t named_count;
+	uint64_t compact_cursor[LSM_LEVELS]; /* picker's; protected by mutex */
+	/* manifest, protected by apply_mutex */
+	struct wal_writer *manifest;
+	uint64_t manifest_number;
+	int manifest_err; /* sticky until version_set_resume() */
+	/* tables that no version holds, and whose deletion is durable */
+	struct mutex obsolete_mutex;
+	uint64_t *obsolete;
+	size_t obsolete_count, obsolete_cap;
+	bool keep_obsolete; /* after a manifest error: delete nothing */
+};
+
+/*
+ * version_set_open reads CURRENT and the manifest it names into *vs. Creates
+ * an empty store (first manifest, CURRENT) when create is set and there is no
+ * CURRENT. Without it and without CURRENT: -ENOENT. With read_only no file is
+ * written; otherwise recovery ends with a fresh manifest that holds one
+ * snapshot of the state. Every table named must exist with the size recorded:
+ * -EUCLEAN. vs is embedded in the database; mutex is the database's.
+ */
+int version_set_open(struct version_set *vs, struct mutex *mutex,
+		     struct env_dir *dir, struct table_cache *tables,
+		     const struct logger *log, bool create, bool read_only);
+void version_set_close(struct version_set *vs);
+
+/*
+ * Makes the edit durable, then installs the new version and calls
+ * installed(arg) with vs->mutex held. Must be called without vs->mutex. The
+ * new tables' names and data must be durable before (the caller synced the
+ * directory). On error nothing is installed, the error is sticky, and nothing
+ * is deleted from then on.
+ */
+int version_set_apply(struct version_set *vs, const struct version_edit *edit,
+		      void (*installed)(void *arg), void *arg);
+/* Writes a fresh manifest after an error. 0: applies may go on. */
+int version_set_resume(struct version_set *vs);
+
+uint64_t version_set_new_file(struct version_set *vs);
+/* Raises next_file above number (a file of an earlier life). */
+void version_set_use_file(struct version_set *vs, uint64_t number);
+/* Unlinks what is queued. Any thread, without vs->mutex. */
+void version_set_delete_obsolete(struct version_set *vs);
+/* At open, after recovery: deletes tables, temporaries and manifests that
+ * nothing names. WALs are the database's business. */
+int version_set_delete_strays(struct version_set *vs);
+
+#endif
