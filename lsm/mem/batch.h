@@ -19,6 +19,8 @@
 #include "lsm/base/slice.h"
 
 #define BATCH_HEADER_BYTES 12
+/* Of one batch, so that it fits into one record of the log. */
+#define BATCH_BYTES_MAX ((size_t)1 << 31)
 
 struct lsm_batch {
 	struct buf rep; /* header and operations; always >= the header */

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rangedel.c - range tombstones as fragments that can be read while they are
+ * cut: see rangedel.h.
+ *
+ * A skip list holds the borders. A border's fragment reaches to the next
+ * border; its cells are the sequence numbers of the tombstones that cover it,
+ * newest first, in a list whose cells never change:
+ *
+ *     a ------ c ------ f ------ k          borders
+ *     9        9        4        -          cells, newest first:
+ *              4                            [a, f) at 9, [c, k) at 4
+ *
+ * Adding [start, end) makes borders at start and at end, which begin with the
+ * cells of the fragment they cut, and then puts the number on every fragment
+ * between them. Adders hold a mutex. Readers take none: a border appears with
+ * its cells complete, and a fragment's cells are replaced by one store. What a
+ * reader sees is right for the sequence numbers that were visible when it
+ * began, because their tombstones were all in place and cutting takes nothing
+ * away; newer numbers it skips.
+ */
+#include "lsm/mem/rangedel.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "lsm/base/sync.h"
+#include "lsm/mem/skiplist.h"
+
+struct cell {
+	uint64_t seq;
+	const struct cell *older; /* smaller seq */
+};
+
+/* The skip list's value is a pointer to this. */
+struct border {
+	_Atomic(const struct cell *) cells;
+};
+
+struct rangedel {
+	struct arena *arena;
+	struct skiplist *borders; /* all with tag 0 */
+	_Atomic uint64_t count;
+	struct mutex mutex; /* held by who adds */
+};
+
+struct rangedel *rangedel_new(struct arena *arena)
+{
+	struct rangedel *r = malloc(sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->arena = arena;
+	r->borders = skiplist_new(arena);
+	if (!r->borders) {
+		free(r);
+		return NULL;
+	}
+	atomic_init(&r->count, 0);
+	mutex_init(&r->mutex);
+	return r;
+}
+
+void rangedel_free(struct rangedel *r)
+{
+	if (!r)
+		return;
+	mutex_destroy(&r->mutex);
+	free(r);
+}
+
+static struct border *border_at(const struct skiplist_pos *p)
+{
+	struct border *b;
+
+	memcpy(&b, skiplist_value(p).data, sizeof(b));
+	return b;
+}
+
+static const struct cell *cells_at(const struct skiplist_pos *p)
+{
+	/* acquire: partners are the stores in border_make() and add_cells(). */
+	return atomic_load_explicit(&border_at(p)->cells, memory_order_acquire);
+}
+
+/* Leaves p at the border of this key, made now unless there is one. */
+static int border_make(struct rangedel *r, struct lsm_slice key,
+		       struct skiplist_pos *p)
+{
+	const struct cell *cells = NULL;
+	struct border *b;
+	int err;
+
+	skiplist_seek_for_prev(p, key, 0);
+	if (p->node) {
+		if (slice_eq(skiplist_key(p), key))
+			return 0;
+		cells = cells_at(p);
+	}
+	b = arena_alloc(r->arena, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	atomic_init(&b->cells, cells);
+	err = skiplist_insert(r->borders, key, 0, lsm_slice(&b, sizeof(b)));
+	if (err)
+		return err;
+	skiplist_seek(p, key, 0);
+	return 0;
+}
+
+/* Cells that adding seq to this list takes: the newer ones are copied. */
+static size_t cells_needed(const struct cell *c, uint64_t seq)
+{
+	size_t n = 1;
+
+	for (; c && c->seq > seq; c = c->older)
+		n++;
+	return n;
+}
+
+/* Puts seq into list c; uses cells at *room. */
+static const struct cell *cells_with(const struct cell *c, uint64_t seq,
+				     struct cell **room)
+{
+	const struct cell *first = *room;
+
+	for (; c && c->seq > seq; c = c->older) {
+		(*room)->seq = c->seq;
+		(*room)->older = *room + 1;
+		(*room)++;
+	}
+	(*room)->seq = seq;
+	(*room)->older = c;
+	(*room)++;
+	return first;
+}
+
+/* Adds seq to every fragment from p up to the border at end. */
+static int add_cells(struct rangedel *r, struct skiplist_pos p,
+		     struct lsm_slice end, uint64_t seq)
+{
+	const struct cell *c, *last_c = NULL, *last_with = NULL;
+	struct skiplist_pos q;
+	struct cell *room;
+	size_t need = 0;
+
+	/* Fragments that were one until they were cut share their cells, and
+	 * go on sharing them. */
+	for (q = p; slice_cmp(skiplist_key(&q), end) < 0; skiplist_next(&q)) {
+		c = cells_at(&q);
+		if (!need || c != last_c)
+			need += cells_needed(c, seq);
+		last_c = c;
+	}
+	room = arena_alloc(r->arena, need * sizeof(*room));
+	if (!room)
+		return -ENOMEM;
+	for (q = p; slice_cmp(skiplist_key(&q), end) < 0; skiplist_next(&q)) {
+		c = cells_at(&q);
+		if (!last_with || c != last_c)
+			last_with = cells_with(c, seq, &room);
+		last_c = c;
+		/* release: partner is cells_at(). */
+		atomic_store_explicit(&border_at(&q)->cells, last_with,
+				      memory_order_release);
+	}
+	return 0;
+}
+
+int rangedel_add(struct rangedel *r, struct lsm_slice start,
+		 struct lsm_slice end, uint64_t seq)
+{
+	struct skiplist_pos from = {r->borders, NULL}, to = from;
+	int err;
+
+	assert(slice_cmp(start, end) < 0);
+	mutex_lock(&r->mutex);
+	err = border_make(r, start, &from);
+	if (!err)
+		err = border_make(r, end, &to);
+	if (!err)
+		err = add_cells(r, from, end, seq);
+	/* relaxed: the number becomes visible to readers after this, by the
+	 * publication of the visible sequence. */
+	if (!err)
+		atomic_fetch_add_explicit(&r->count, 1, memory_order_relaxed);
+	mutex_unlock(&r->mutex);
+	return err;
+}
+
+uint64_t rangedel_count(const struct rangedel *r)
+{
+	return atomic_load_explicit(&r->count, memory_order_relaxed);
+}
+
+void rangedel_cover(const struct rangedel *r, struct lsm_slice key,
+		    uint64_t seq, struct range_cover *out)
+{
+	struct skiplist_pos p = {r->borders, NULL}, next;
+	const struct cell *c;
+
+	out->seq = 0;
+	out->start = out->end = lsm_slice(NULL, 0);
+	skiplist_seek_for_prev(&p, key, 0);
+	next = p;
+	for (;;) {
+		if (p.node)
+			skiplist_next(&next);
+		else
+			skiplist_first(&next);
+		if (!next.node)
+			break;
+		out->end = skiplist_key(&next);
+		if (slice_cmp(out->end, key) > 0)
+			break;
+		p = next; /* a border that was made meanwhile */
+	}
+	if (!next.node)
+		out->end = lsm_slice(NULL, 0);
+	if (!p.node)
+		return;
+	out->start = skiplist_key(&p);
+	for (c = cells_at(&p); c; c = c->older) {
+		if (c->seq <= seq) {
+			out->seq = c->seq;
+			break;
+		}
+	}
+}
+
+int rangedel_collect(const struct rangedel *r, struct frags_builder *b)
+{
+	struct skiplist_pos p = {r->borders, NULL}, next;
+	const struct cell *c;
+	int err;
+
+	for (skiplist_first(&p); p.node; p = next) {
+		next = p;
+		skiplist_next(&next);
+		for (c = cells_at(&p); c; c = c->older) {
+			/* The last border ends something and covers nothing,
+			 * so there is a next one. */
+			assert(next.node);
+			err = frags_builder_add(b, skiplist_key(&p),
+						skiplist_key(&next), c->seq);
+			if (err)
+				return err;
+		}
+	}
+	return 0;
+}
