@@ -23,12 +23,16 @@ void epoch_unpin(void);
 bool epoch_is_pinned(void);
 
 /* Calls fn(arg) after all present readers have left, from this or another
- * thread, never before the caller's own outermost epoch_unpin(). fn may take
- * locks, but not one that is held by a caller of epoch_retire(). */
+ * thread, never before the caller's own outermost epoch_unpin(). It is called
+ * from within epoch_retire(), an outermost epoch_unpin() or epoch_barrier():
+ * so fn may take locks, but not one that is held by a caller of these. fn may
+ * pin and retire, and must not call epoch_barrier(). Never fails: without
+ * memory it waits. */
 void epoch_retire(void (*fn)(void *arg), void *arg);
 
-/* Waits until everything retired before the call has been reclaimed. The
- * caller must not be pinned. For shutdown and tests. */
+/* Waits until everything retired before the call has been reclaimed, and what
+ * the callbacks it ran retired in turn. The caller must not be pinned. For
+ * shutdown and tests. */
 void epoch_barrier(void);
 
 #endif

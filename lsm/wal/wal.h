@@ -7,12 +7,13 @@
  * taken for records. Layout: doc/FORMAT.md, log.
  *
  *   header  magic u64 | format u32 | number u64 | crc u32 ... padded to 32
- *   record  crc u32 | length u32 | durable u64 | payload
+ *   record  crc u32 | length u32 | durable u48 | mark u16 | payload
  *
  * durable is how many bytes of this log were known to be on disk when the
  * record was written. It tells a torn tail from corruption: bytes that fail
  * their check are a tail that power loss tore, unless some later record of the
- * same log says that they had been durable.
+ * same log says that they had been durable. mark is the low 16 bits of the
+ * log's number: it tells a torn record from leftovers of a recycled file.
  */
 #ifndef LSM_WAL_WAL_H
 #define LSM_WAL_WAL_H
@@ -34,10 +35,11 @@ struct wal_writer;
 int wal_writer_open(struct env_dir *dir, const char *name, uint64_t number,
 		    const char *recycle, uint64_t prealloc_bytes,
 		    struct wal_writer **out);
-/* Appends one record: the payload is head followed by body (either may be
- * empty; two, so that a caller can prepend a header without a copy). Callers
- * serialize. *end is the log's length after it. After an error every later
- * append returns the same error. */
+/* Appends one record: the payload is head followed by body (one may be empty;
+ * two, so that a caller can prepend a header without a copy). Callers
+ * serialize. *end is the log's length after it. After an error of the disk
+ * every later append returns the same error; -EINVAL (nothing in it, or more
+ * than WAL_RECORD_MAX) leaves the log as it was. */
 int wal_writer_append(struct wal_writer *w, struct lsm_slice head,
 		      struct lsm_slice body, uint64_t *end);
 /* Everything appended before the call becomes durable. May run beside
