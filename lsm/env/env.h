@@ -118,7 +118,7 @@ int env_dir_space(struct env_dir *dir, uint64_t *free_bytes,
 /*
  * Writing an object. A writer buffers; append may fail late. finish writes
  * what is left, makes the data (not the name) durable and frees the writer,
- * also on error; abort frees it and deletes the file.
+ * also on error, when it deletes the file as abort does: no half object stays.
  */
 int env_writer_create(struct env_dir *dir, const char *name,
 		      struct env_writer **out); /* -EEXIST */
@@ -140,7 +140,8 @@ int env_object_read(struct env_object *o, uint64_t offset, void *buf,
  * object. A page that cannot be
  * read (disk error, file cut short by someone else) does not kill the process:
  * it reads as zeros and env_object_map_lost() becomes true for good. So: use
- * the bytes, then ask, then believe them.
+ * the bytes, then ask, then believe them. A thread that reads the bytes must not
+ * block SIGBUS (thread_start() leaves it open).
  */
 int env_object_map(struct env_object *o, const void **base);
 bool env_object_map_lost(struct env_object *o);
@@ -155,7 +156,10 @@ void env_object_drop(struct env_object *o);
  * in place, which saves the filesystem's allocation work. Appended bytes
  * survive the end of the process at once and power loss after a sync. After a
  * failed append the log is to be given up: the failed bytes may be there or
- * not. close with trim cuts preallocated space behind the last byte.
+ * not. close with trim cuts preallocated space behind the last byte. -EEXIST:
+ * there is a file called name; -ENOENT: none called recycle. When create fails
+ * the recycled file still has its old name. Without preallocation every append
+ * is a system call. A thread that appends must not block SIGBUS.
  */
 int env_log_create(struct env_dir *dir, const char *name, const char *recycle,
 		   uint64_t prealloc_bytes, struct env_log **out);
@@ -167,7 +171,8 @@ int env_log_close(struct env_log *log, bool trim);
  * directory. Used for CURRENT. */
 int env_put_file(struct env_dir *dir, const char *name, const void *data,
 		 size_t len);
-/* Reads an object of at most max bytes; *data is malloc'ed, *len its size. */
+/* Reads an object of at most max bytes (-EFBIG: it is larger); *data is
+ * malloc'ed, *len its size, and a zero byte follows that is not counted. */
 int env_get_file(struct env_dir *dir, const char *name, size_t max, void **data,
 		 size_t *len);
 

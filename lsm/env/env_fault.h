@@ -16,6 +16,7 @@
 
 /* NULL: no memory. Thread-safe like every env. */
 struct lsm_env *env_fault_new(void);
+/* All handles must have been closed. */
 void env_fault_free(struct lsm_env *env);
 
 /* Calls counted so far (reads included when count_reads was set). */
@@ -29,6 +30,8 @@ void env_fault_fail_at(struct lsm_env *env, uint64_t nth, int error,
 		       bool sticky);
 /* A disk of this many bytes; appends beyond give -ENOSPC. 0: no limit. */
 void env_fault_set_capacity(struct lsm_env *env, uint64_t bytes);
+/* No fault is armed any more and there is no limit; the power stays as it is
+ * (env_fault_restart() brings it back). */
 void env_fault_clear(struct lsm_env *env);
 
 /* From call nth on nothing reaches the disk and every call returns -EIO. */
@@ -42,11 +45,13 @@ enum env_fault_keep {
 };
 /* torn: the last unsynced append of every file may end at any 512-byte
  * border instead of being kept whole. All open handles become invalid (they
- * must be closed, which is always allowed, before or after). Clears faults. */
+ * must be closed, which is always allowed, before or after). Clears the armed
+ * faults, not the capacity. */
 void env_fault_restart(struct lsm_env *env, enum env_fault_keep keep, bool torn,
 		       uint64_t seed);
 
-/* Flips one bit / cuts the file, for corruption tests. 0 or -ENOENT. */
+/* Flips bits of one byte / cuts the file, durably, for corruption tests. 0,
+ * -ENOENT (no such file or byte) or -ENOMEM. */
 int env_fault_corrupt(struct lsm_env *env, const char *path,
 		      uint64_t byte_offset, uint8_t xor_mask);
 int env_fault_truncate(struct lsm_env *env, const char *path, uint64_t bytes);
