@@ -42,7 +42,9 @@ struct compact_env {
  * Writes the entries of memtables (oldest first, closed for writing) into one
  * new table of level 0 or several, syncs them and the directory, and adds them
  * to edit. Versions hidden from every snapshot are dropped on the way. An
- * empty result adds nothing.
+ * empty result adds nothing. Every sequence number in them must be visible
+ * already, so that no later snapshot lies below one. On error *edit is good
+ * for nothing but version_edit_release().
  */
 int flush_memtables(struct compact_env *env, struct memtable *const *mems,
 		    size_t count, struct version_edit *edit);
@@ -58,6 +60,10 @@ struct compaction {
 	/* No level below output_level overlaps: tombstones may be dropped. */
 	bool bottommost;
 	double score;
+	/* Bounds of all inputs, borrowed from them. */
+	struct lsm_slice smallest, largest;
+	bool largest_exclusive;
+	struct compaction *next; /* of vs->running */
 };
 
 /* Target sizes of all levels for a version, dynamic (from the last level up);
@@ -83,7 +89,8 @@ struct compaction *compact_pick_range(struct version_set *vs,
 /* Unmarks the inputs. Called with vs->mutex. */
 void compaction_free(struct compaction *c);
 /* Merges (or moves) the inputs; adds outputs and deletions to edit. On error
- * the outputs are deleted, unless they are needed for nothing being lost. */
+ * the outputs are deleted, and *edit is good for nothing but
+ * version_edit_release(). Without vs->mutex. */
 int compaction_run(struct compact_env *env, struct compaction *c,
 		   struct version_edit *edit);
 

@@ -19,6 +19,8 @@
 #ifndef LSM_TREE_VERSION_H
 #define LSM_TREE_VERSION_H
 
+#include <stdatomic.h>
+
 #include "lsm/base/file_name.h"
 #include "lsm/base/sync.h"
 #include "lsm/table/merge_iter.h"
@@ -31,6 +33,12 @@ struct table_file {
 	struct table_slot slot;
 	_Atomic uint32_t refs; /* of versions */
 	bool compacting;       /* protected by vs->mutex */
+	/* More than half of its entries are tombstones; immutable. */
+	bool dense;
+	/* To be unlinked with the last reference; protected by vs->mutex, and
+	 * final once no version holds the table. */
+	bool dropped;
+	struct table_file *next_obsolete; /* protected by vs->obsolete_mutex */
 	struct version_set *vs;
 };
 
@@ -46,7 +54,9 @@ struct version {
 	struct table_file **level[LSM_LEVELS];
 	size_t count[LSM_LEVELS];
 	uint64_t bytes[LSM_LEVELS];
-	bool has_ranges; /* any table with range tombstones */
+	bool has_ranges;                  /* any table with range tombstones */
+	bool level_ranges[LSM_LEVELS];    /* the same by level */
+	unsigned level_dense[LSM_LEVELS]; /* dense tables, by level */
 };
 
 void version_ref(struct version *v);
@@ -74,16 +84,21 @@ int version_lookup(struct version *v, struct lsm_slice key, uint64_t seq,
  */
 struct cover_source {
 	/* Range tombstones for key as frags_cover(); may open a table. 0 or
-	 * -errno. NULL: this source has no range tombstones. */
+	 * -errno. NULL: this source has no range tombstones. The answer is
+	 * borrowed until the next call for this source, or until its iterator
+	 * is freed, whichever comes first. */
 	int (*cover)(void *arg, struct lsm_slice key, uint64_t seq,
 		     struct range_cover *out);
 	void *arg;
 };
+/* Start with = {0}. The caller frees the iterators and both arrays. */
 struct version_iters {
 	struct iter **iters;
 	struct cover_source *covers;
 	size_t count, cap;
 };
+/* 0 or -errno, and then *into holds what it held before the call. Does not
+ * need vs->mutex; may read tables. */
 int version_add_iters(struct version *v, const struct sst_iter_options *o,
 		      struct lsm_slice lower, struct lsm_slice upper,
 		      struct version_iters *into);
@@ -105,6 +120,17 @@ struct edit_snapshot {
 	uint64_t seq;
 };
 
+/* What a manifest says of itself in its first record. */
+#define MANIFEST_FORMAT 1
+#define UUID_BYTES      16
+
+struct edit_header {
+	uint32_t format;
+	/* Feature bits: a store with an unknown incompat bit is refused. */
+	uint64_t compat, incompat;
+	uint8_t uuid[UUID_BYTES]; /* of the store, random, for life */
+};
+
 /* Start with = {0}; end with version_edit_release(). */
 struct version_edit {
 	struct edit_table *added;
@@ -116,6 +142,10 @@ struct version_edit {
 	bool has_log_number, has_last_seq;
 	uint64_t log_number; /* logs below it are not needed for recovery */
 	uint64_t last_seq;
+	/* Filled by the set and by decoding, not by who makes an edit. */
+	bool has_next_file, has_header;
+	uint64_t next_file;
+	struct edit_header header;
 };
 
 void version_edit_release(struct version_edit *e);
@@ -153,15 +183,25 @@ struct version_set {
 	uint64_t log_number; /* protected by mutex */
 	struct named_snapshot *named; /* protected by mutex; by creation */
 	size_t named_count;
+	uint8_t uuid[UUID_BYTES];
+	/*
+	 * The smallest sequence any snapshot, live or named, was taken at;
+	 * SEQ_MAX: there is none. Protected by mutex. Set by
+	 * version_set_open() from the named ones, then kept by the database.
+	 * The picker needs it to know which tombstones can be got rid of.
+	 */
+	uint64_t oldest_snapshot;
 	uint64_t compact_cursor[LSM_LEVELS]; /* picker's; protected by mutex */
+	struct compaction *running; /* picked, not freed; protected by mutex */
 	/* manifest, protected by apply_mutex */
 	struct wal_writer *manifest;
 	uint64_t manifest_number;
-	int manifest_err; /* sticky until version_set_resume() */
-	/* tables that no version holds, and whose deletion is durable */
+	uint64_t manifest_base_bytes; /* its size with the snapshot alone */
+	int manifest_err;             /* sticky until version_set_resume() */
+	/* Tables that no version holds. */
 	struct mutex obsolete_mutex;
-	uint64_t *obsolete;
-	size_t obsolete_count, obsolete_cap;
+	struct table_file *obsolete;   /* protected by obsolete_mutex */
+	_Atomic size_t obsolete_count; /* of these; a hint for who deletes */
 	bool keep_obsolete; /* after a manifest error: delete nothing */
 };
 
@@ -176,18 +216,29 @@ struct version_set {
 int version_set_open(struct version_set *vs, struct mutex *mutex,
 		     struct env_dir *dir, struct table_cache *tables,
 		     const struct logger *log, bool create, bool read_only);
+/* Frees everything. No version may be held, and versions handed to
+ * epoch_retire() must have been put (epoch_barrier()). No file is deleted but
+ * those queued. */
 void version_set_close(struct version_set *vs);
 
 /*
  * Makes the edit durable, then installs the new version and calls
  * installed(arg) with vs->mutex held. Must be called without vs->mutex. The
  * new tables' names and data must be durable before (the caller synced the
- * directory). On error nothing is installed, the error is sticky, and nothing
- * is deleted from then on.
+ * directory).
+ *
+ * On error nothing is installed. When the manifest could not be written the
+ * error is sticky, and nothing is deleted from then on: the edit may be on
+ * disk or not. The tables an edit adds belong to the set, whatever comes back;
+ * after an error the caller leaves them alone and, after
+ * version_set_resume(), makes new ones: the set deletes them once it is known
+ * that no manifest names them. -EINVAL: the edit does not fit the present
+ * state.
  */
 int version_set_apply(struct version_set *vs, const struct version_edit *edit,
 		      void (*installed)(void *arg), void *arg);
-/* Writes a fresh manifest after an error. 0: applies may go on. */
+/* Writes a fresh manifest after an error. 0: applies may go on, and deletions
+ * too. Must be called without vs->mutex. */
 int version_set_resume(struct version_set *vs);
 
 uint64_t version_set_new_file(struct version_set *vs);

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * level_iter.c - the tables of a level >= 1 as one sorted sequence.
+ *
+ * The tables are disjoint, so a seek is a binary search for the one table that
+ * can hold the key, and the end of one table is followed by the start of the
+ * next. A table may have range tombstones alone and no point: it is passed
+ * over.
+ *
+ * Range tombstones were clipped to the bounds of their table when it was
+ * written, so the table whose bounds hold a key is the only one of the level
+ * that can cover it. Between tables, and in tables without tombstones, the
+ * answer is "nothing", and it is made to hold as far as can be told cheaply,
+ * so that a caller who keeps it asks seldom.
+ *
+ * One thread at a time, like every iterator.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lsm/tree/level_iter.h"
+
+/* How many tables an answer "nothing" is stretched over, each way. */
+#define COVER_STRETCH 16
+
+struct level_iter {
+	struct iter it; /* first: what callers see */
+	struct table_cache *tc;
+	struct table_file **files;
+	size_t count;
+	struct sst_iter_options options;
+	size_t at;          /* the table that child is of */
+	struct iter *child; /* or NULL */
+	/* Holds what the last answer of level_iter_cover() points into. */
+	struct sst_reader *cover_reader;
+	size_t cover_at;
+};
+
+static size_t find(const struct level_iter *l, struct lsm_slice key)
+{
+	size_t low = 0, high = l->count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (table_file_cmp_key(l->files[mid], key) > 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static void close_child(struct level_iter *l)
+{
+	iter_free(l->child);
+	l->child = NULL;
+}
+
+/* Makes table i the open one. */
+static bool open_child(struct level_iter *l, size_t i)
+{
+	struct sst_reader *r;
+	int err;
+
+	if (l->child && l->at == i)
+		return true;
+	close_child(l);
+	err = table_cache_get(l->tc, &l->files[i]->slot, &r);
+	if (!err) {
+		l->child = sst_reader_iter(r, &l->options);
+		sst_reader_put(r);
+		if (!l->child)
+			err = -ENOMEM;
+	}
+	l->at = i;
+	if (err) {
+		l->it.valid = false;
+		l->it.err = err;
+	}
+	return !err;
+}
+
+static void show(struct level_iter *l)
+{
+	const struct iter *c = l->child;
+
+	l->it.valid = c->valid;
+	l->it.err = c->err;
+	if (c->valid) {
+		l->it.key = c->key;
+		l->it.tag = c->tag;
+		l->it.value = c->value;
+	}
+}
+
+static void at_end(struct level_iter *l)
+{
+	l->it.valid = false;
+	l->it.err = 0;
+}
+
+/* From where the child ran off its table's end on into the next tables. */
+static void roll_forward(struct level_iter *l)
+{
+	while (!l->child->valid && !l->child->err) {
+		if (l->at + 1 >= l->count) {
+			at_end(l);
+			return;
+		}
+		if (!open_child(l, l->at + 1))
+			return;
+		iter_first(l->child);
+	}
+	show(l);
+}
+
+static void roll_backward(struct level_iter *l)
+{
+	while (!l->child->valid && !l->child->err) {
+		if (!l->at) {
+			at_end(l);
+			return;
+		}
+		if (!open_child(l, l->at - 1))
+			return;
+		iter_last(l->child);
+	}
+	show(l);
+}
+
+static void level_seek(struct iter *it, struct lsm_slice key, uint64_t tag)
+{
+	struct level_iter *l = (struct level_iter *)it;
+	size_t i = find(l, key);
+
+	if (i == l->count) {
+		at_end(l);
+		return;
+	}
+	if (!open_child(l, i))
+		return;
+	iter_seek(l->child, key, tag);
+	roll_forward(l);
+}
+
+static void level_seek_for_prev(struct iter *it, struct lsm_slice key,
+				uint64_t tag)
+{
+	struct level_iter *l = (struct level_iter *)it;
+	size_t i = find(l, key);
+
+	if (i == l->count || table_file_cmp_key(l->files[i], key) < 0) {
+		if (!i) {
+			at_end(l);
+			return;
+		}
+		if (!open_child(l, i - 1))
+			return;
+		iter_last(l->child);
+	} else {
+		if (!open_child(l, i))
+			return;
+		iter_seek_for_prev(l->child, key, tag);
+	}
+	roll_backward(l);
+}
+
+static void level_first(struct iter *it)
+{
+	struct level_iter *l = (struct level_iter *)it;
+
+	if (!l->count) {
+		at_end(l);
+		return;
+	}
+	if (!open_child(l, 0))
+		return;
+	iter_first(l->child);
+	roll_forward(l);
+}
+
+static void level_last(struct iter *it)
+{
+	struct level_iter *l = (struct level_iter *)it;
+
+	if (!l->count) {
+		at_end(l);
+		return;
+	}
+	if (!open_child(l, l->count - 1))
+		return;
+	iter_last(l->child);
+	roll_backward(l);
+}
+
+static void level_next(struct iter *it)
+{
+	struct level_iter *l = (struct level_iter *)it;
+
+	iter_next(l->child);
+	if (l->child->valid)
+		show(l);
+	else
+		roll_forward(l);
+}
+
+static void level_prev(struct iter *it)
+{
+	struct level_iter *l = (struct level_iter *)it;
+
+	iter_prev(l->child);
+	if (l->child->valid)
+		show(l);
+	else
+		roll_backward(l);
+}
+
+static void level_free(struct iter *it)
+{
+	struct level_iter *l = (struct level_iter *)it;
+
+	close_child(l);
+	if (l->cover_reader)
+		sst_reader_put(l->cover_reader);
+	free(l);
+}
+
+static const struct iter_ops level_ops = {
+	.seek = level_seek,
+	.seek_for_prev = level_seek_for_prev,
+	.first = level_first,
+	.last = level_last,
+	.next = level_next,
+	.prev = level_prev,
+	.free = level_free,
+};
+
+struct iter *level_iter_new(struct table_cache *tc, struct table_file **files,
+			    size_t count, const struct sst_iter_options *o)
+{
+	struct level_iter *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->it.ops = &level_ops;
+	l->tc = tc;
+	l->files = files;
+	l->count = count;
+	l->options = *o;
+	return &l->it;
+}
+
+/* ---- range tombstones --------------------------------------------------- */
+
+/*
+ * Nothing covers key. i is the first table that ends at or after key. The
+ * answer ends where the next table with tombstones starts, and starts where the
+ * one before ends: no tombstone reaches its largest bound, be that a key or an
+ * exclusive end.
+ */
+static void cover_nothing(const struct level_iter *l, size_t i,
+			  struct range_cover *out)
+{
+	size_t n, first = i;
+
+	memset(out, 0, sizeof(*out));
+	for (n = 0; i < l->count; i++, n++) {
+		const struct table_file *f = l->files[i];
+
+		if (f->meta.range_deletions || n == COVER_STRETCH) {
+			out->end = buf_slice(&f->meta.smallest);
+			break;
+		}
+	}
+	for (n = 0; first; first--, n++) {
+		const struct table_file *f = l->files[first - 1];
+
+		if (f->meta.range_deletions || n == COVER_STRETCH) {
+			out->start = buf_slice(&f->meta.largest);
+			break;
+		}
+	}
+}
+
+static int open_cover(struct level_iter *l, size_t i)
+{
+	struct sst_reader *r;
+	int err;
+
+	if (l->cover_reader && l->cover_at == i)
+		return 0;
+	err = table_cache_get(l->tc, &l->files[i]->slot, &r);
+	if (err)
+		return err;
+	if (l->cover_reader)
+		sst_reader_put(l->cover_reader);
+	l->cover_reader = r;
+	l->cover_at = i;
+	return 0;
+}
+
+int level_iter_cover(void *arg, struct lsm_slice key, uint64_t seq,
+		     struct range_cover *out)
+{
+	struct level_iter *l = arg;
+	size_t i = find(l, key);
+	const struct sst_meta *m;
+	int err;
+
+	if (i == l->count || !l->files[i]->meta.range_deletions ||
+	    table_file_cmp_key(l->files[i], key) < 0) {
+		cover_nothing(l, i, out);
+		return 0;
+	}
+	err = open_cover(l, i);
+	if (err)
+		return err;
+	m = &l->files[i]->meta;
+	frags_cover(sst_reader_frags(l->cover_reader), key, seq, out);
+	/* The table speaks for its own bounds, and on to the next one. */
+	if (!out->start.len ||
+	    slice_cmp(out->start, buf_slice(&m->smallest)) < 0)
+		out->start = buf_slice(&m->smallest);
+	if (i + 1 < l->count) {
+		struct lsm_slice next =
+			buf_slice(&l->files[i + 1]->meta.smallest);
+
+		if (!out->end.len || slice_cmp(out->end, next) > 0)
+			out->end = next;
+	}
+	return 0;
+}
+
+/* ---- a scan's iterators ------------------------------------------------- */
+
+static int reserve(struct version_iters *v, size_t extra)
+{
+	size_t need = v->count + extra;
+	struct cover_source *covers;
+	struct iter **iters;
+
+	if (need <= v->cap)
+		return 0;
+	iters = reallocarray(v->iters, need, sizeof(*iters));
+	if (!iters)
+		return -ENOMEM;
+	v->iters = iters;
+	covers = reallocarray(v->covers, need, sizeof(*covers));
+	if (!covers)
+		return -ENOMEM;
+	v->covers = covers;
+	v->cap = need;
+	return 0;
+}
+
+static int table_cover(void *arg, struct lsm_slice key, uint64_t seq,
+		       struct range_cover *out)
+{
+	frags_cover(arg, key, seq, out);
+	return 0;
+}
+
+static int add_table(struct version *v, struct table_file *f,
+		     const struct sst_iter_options *o,
+		     struct version_iters *into)
+{
+	struct sst_reader *r;
+	struct iter *it;
+	int err;
+
+	err = table_cache_get(v->vs->tables, &f->slot, &r);
+	if (err)
+		return err;
+	it = sst_reader_iter(r, o);
+	if (it) {
+		/* The iterator keeps the reader, and so its fragments. */
+		struct cover_source cover = {0};
+
+		if (f->meta.range_deletions) {
+			cover.cover = table_cover;
+			cover.arg = (void *)sst_reader_frags(r);
+		}
+		into->covers[into->count] = cover;
+		into->iters[into->count++] = it;
+	}
+	sst_reader_put(r);
+	return it ? 0 : -ENOMEM;
+}
+
+static int add_level(struct version *v, unsigned level,
+		     const struct sst_iter_options *o, struct lsm_slice lower,
+		     struct lsm_slice upper, struct version_iters *into)
+{
+	struct table_file **files = v->level[level];
+	size_t first = lower.len ? version_find(v, level, lower) : 0;
+	size_t end =
+		upper.len ? version_find(v, level, upper) : v->count[level];
+	struct cover_source cover = {0};
+	struct iter *it;
+	size_t i;
+
+	if (end < v->count[level] &&
+	    table_file_overlaps(files[end], lower, upper))
+		end++;
+	if (first >= end)
+		return 0;
+	it = level_iter_new(v->vs->tables, files + first, end - first, o);
+	if (!it)
+		return -ENOMEM;
+	for (i = first; v->level_ranges[level] && i < end; i++) {
+		if (files[i]->meta.range_deletions) {
+			cover.cover = level_iter_cover;
+			cover.arg = it;
+			break;
+		}
+	}
+	into->covers[into->count] = cover;
+	into->iters[into->count++] = it;
+	return 0;
+}
+
+int version_add_iters(struct version *v, const struct sst_iter_options *o,
+		      struct lsm_slice lower, struct lsm_slice upper,
+		      struct version_iters *into)
+{
+	size_t before = into->count, i;
+	unsigned level;
+	int err;
+
+	err = reserve(into, v->count[0] + LSM_LEVELS - 1);
+	for (i = 0; !err && i < v->count[0]; i++)
+		if (table_file_overlaps(v->level[0][i], lower, upper))
+			err = add_table(v, v->level[0][i], o, into);
+	for (level = 1; !err && level < LSM_LEVELS; level++)
+		if (v->count[level])
+			err = add_level(v, level, o, lower, upper, into);
+	while (err && into->count > before)
+		iter_free(into->iters[--into->count]);
+	return err;
+}

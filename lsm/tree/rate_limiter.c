@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rate_limiter.c - paces background writing: a token bucket.
+ *
+ * The bucket is kept as a moment: `free_ns`, when everything taken so far will
+ * have been paid for. Taking moves it on by the time the bytes cost, and the
+ * taker sleeps until it is at most BURST_NS ahead. Sleepers hold no lock, so
+ * that takers share the rate in the order they come. A taker never sleeps
+ * longer than its own bytes and those before it cost.
+ */
+#include <stdlib.h>
+#include <time.h>
+
+#include "lsm/base/sync.h"
+#include "lsm/tree/compact.h"
+
+#define NS_PER_S 1000000000ull
+/* What an idle limiter saves up. */
+#define BURST_NS (NS_PER_S / 10)
+
+struct rate_limiter {
+	struct mutex mutex;
+	uint64_t bytes_per_second;
+	uint64_t free_ns; /* protected by mutex */
+};
+
+struct rate_limiter *rate_limiter_new(uint64_t bytes_per_second)
+{
+	struct rate_limiter *r;
+
+	if (!bytes_per_second)
+		return NULL;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return NULL;
+	mutex_init(&r->mutex);
+	r->bytes_per_second = bytes_per_second;
+	r->free_ns = clock_ns();
+	return r;
+}
+
+void rate_limiter_free(struct rate_limiter *r)
+{
+	if (!r)
+		return;
+	mutex_destroy(&r->mutex);
+	free(r);
+}
+
+static void sleep_until(uint64_t ns)
+{
+	struct timespec t = {.tv_sec = (time_t)(ns / NS_PER_S),
+			     .tv_nsec = (long)(ns % NS_PER_S)};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL))
+		;
+}
+
+void rate_limiter_take(struct rate_limiter *r, uint64_t bytes)
+{
+	uint64_t now, until;
+
+	if (!r || !bytes)
+		return;
+	now = clock_ns();
+	mutex_lock(&r->mutex);
+	if (r->free_ns + BURST_NS < now)
+		r->free_ns = now - BURST_NS;
+	r->free_ns += (uint64_t)((double)bytes * NS_PER_S /
+				 (double)r->bytes_per_second);
+	until = r->free_ns;
+	mutex_unlock(&r->mutex);
+	if (until > now)
+		sleep_until(until);
+}

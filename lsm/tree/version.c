@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * version.c - tables and versions: their references, and looking a key up.
+ *
+ * A version never changes once it can be seen, so readers need no lock: they
+ * hold a reference, or an epoch pin on something that holds one. What may
+ * happen in an epoch callback, dropping the last reference, does no more than
+ * move tables to a list under a mutex that is never held over anything slow;
+ * unlinking them is left to version_set_delete_obsolete().
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lsm/base/hash.h"
+#include "lsm/tree/version_build.h"
+
+/* ---- tables ------------------------------------------------------------- */
+
+bool table_file_overlaps(const struct table_file *f, struct lsm_slice start,
+			 struct lsm_slice end)
+{
+	if (end.len && slice_cmp(buf_slice(&f->meta.smallest), end) >= 0)
+		return false;
+	return !start.len || table_file_cmp_key(f, start) <= 0;
+}
+
+int table_file_cmp_key(const struct table_file *f, struct lsm_slice key)
+{
+	int c;
+
+	if (slice_cmp(key, buf_slice(&f->meta.smallest)) < 0)
+		return -1;
+	c = slice_cmp(key, buf_slice(&f->meta.largest));
+	return c > 0 || (!c && f->meta.largest_exclusive);
+}
+
+struct table_file *table_file_new(struct version_set *vs, struct sst_meta *meta)
+{
+	struct table_file *f = calloc(1, sizeof(*f));
+	uint64_t tombstones;
+
+	if (!f)
+		return NULL;
+	f->meta = *meta;
+	memset(meta, 0, sizeof(*meta));
+	table_slot_init(&f->slot, f->meta.number);
+	atomic_init(&f->refs, 1);
+	f->vs = vs;
+	tombstones = f->meta.deletions + f->meta.range_deletions;
+	f->dense = tombstones &&
+		   tombstones > (f->meta.entries + f->meta.range_deletions) / 2;
+	return f;
+}
+
+void table_file_ref(struct table_file *f)
+{
+	atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+}
+
+void table_file_put(struct table_file *f)
+{
+	struct version_set *vs = f->vs;
+
+	/* Release: what we did with the table comes before its end. Acquire,
+	 * of the last: pairs with the releases of all others. */
+	if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	mutex_lock(&vs->obsolete_mutex);
+	f->next_obsolete = vs->obsolete;
+	vs->obsolete = f;
+	atomic_fetch_add_explicit(&vs->obsolete_count, 1, memory_order_relaxed);
+	mutex_unlock(&vs->obsolete_mutex);
+}
+
+void table_file_free(struct table_file *f)
+{
+	assert(!atomic_load_explicit(&f->refs, memory_order_relaxed));
+	sst_meta_release(&f->meta);
+	free(f);
+}
+
+/* ---- versions ----------------------------------------------------------- */
+
+void version_ref(struct version *v)
+{
+	atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
+}
+
+void version_put(struct version *v)
+{
+	unsigned level;
+	size_t i;
+
+	/* As in table_file_put(). */
+	if (atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (level = 0; level < LSM_LEVELS; level++) {
+		for (i = 0; i < v->count[level]; i++)
+			table_file_put(v->level[level][i]);
+		free(v->level[level]);
+	}
+	free(v);
+}
+
+size_t version_find(const struct version *v, unsigned level,
+		    struct lsm_slice key)
+{
+	size_t low = 0, high = v->count[level];
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const struct sst_meta *m = &v->level[level][mid]->meta;
+		int c = slice_cmp(buf_slice(&m->largest), key);
+
+		if (c < 0 || (!c && m->largest_exclusive))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static int table_lookup(struct version *v, struct table_file *f,
+			struct lsm_slice key, uint64_t hash, uint64_t seq,
+			unsigned flags, enum entry_kind *kind,
+			struct sst_pin *pin)
+{
+	struct sst_reader *r;
+	int res;
+
+	if (flags & SST_LOOKUP_CACHED) {
+		r = table_cache_find(v->vs->tables, &f->slot);
+		if (!r)
+			return -EAGAIN;
+		return sst_reader_lookup(r, key, hash, seq, flags, kind, pin);
+	}
+	res = table_cache_get(v->vs->tables, &f->slot, &r);
+	if (res)
+		return res;
+	res = sst_reader_lookup(r, key, hash, seq, flags, kind, pin);
+	sst_reader_put(r);
+	return res;
+}
+
+int version_lookup(struct version *v, struct lsm_slice key, uint64_t seq,
+		   unsigned flags, enum entry_kind *kind, struct sst_pin *pin)
+{
+	uint64_t hash = hash64(key.data, key.len);
+	unsigned level;
+	size_t i;
+	int res;
+
+	for (i = 0; i < v->count[0]; i++) {
+		struct table_file *f = v->level[0][i];
+
+		if (f->meta.min_seq > seq || table_file_cmp_key(f, key))
+			continue;
+		res = table_lookup(v, f, key, hash, seq, flags, kind, pin);
+		if (res != LOOKUP_MISS)
+			return res;
+	}
+	for (level = 1; level < LSM_LEVELS; level++) {
+		struct table_file *f;
+
+		i = version_find(v, level, key);
+		if (i == v->count[level])
+			continue;
+		f = v->level[level][i];
+		if (slice_cmp(key, buf_slice(&f->meta.smallest)) < 0)
+			continue;
+		res = table_lookup(v, f, key, hash, seq, flags, kind, pin);
+		if (res != LOOKUP_MISS)
+			return res;
+	}
+	return LOOKUP_MISS;
+}
