@@ -139,7 +139,9 @@ size_t sst_reader_memory(const struct sst_reader *r);
 int sst_dump(struct env_dir *dir, const char *name, bool entries,
 	     int (*fn)(void *arg, const char *line), void *arg);
 
-/* Counters of all tables of one process's engine, relaxed. */
+/* Counters of all tables of one process's engine, relaxed. Each thread adds
+ * what it counted in batches, so up to that many of each are still to come. */
+#define SST_COUNTER_BATCH 64
 struct sst_counters {
 	_Atomic uint64_t bloom_checked, bloom_useful;
 };

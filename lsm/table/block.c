@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * block.c - searching blocks and walking them backward; the format is in
+ * block.h.
+ *
+ * The bytes come from disk. Whatever they say, nothing outside the block is
+ * read; an entry that cannot be decoded is -EUCLEAN.
+ */
+#include "lsm/table/block.h"
+
+#include <stdlib.h>
+
+static inline uint32_t restart_offset(const struct block *b, uint32_t i)
+{
+	return get_le32(b->data + b->limit + 4 * (size_t)i);
+}
+
+/* Order of the complete key at a restart against the wanted (key, tag), of
+ * which prefix is slice_prefix(key). */
+static inline int restart_cmp(const struct block_entry *e, struct lsm_slice key,
+			      uint64_t prefix, uint64_t tag)
+{
+	if (e->unshared >= 8 && key.len >= 8) {
+		uint64_t p = get_be64(e->key);
+
+		if (p != prefix)
+			return p < prefix ? -1 : 1;
+	}
+	return entry_cmp(lsm_slice(e->key, e->unshared),
+			 get_le64(e->key + e->unshared), key, tag);
+}
+
+/* *at: the last restart whose entry lies before (key, tag), or the first. */
+static int find_restart(const struct block *b, struct lsm_slice key,
+			uint64_t tag, uint32_t *at)
+{
+	uint64_t prefix = slice_prefix(key);
+	uint32_t lo = 0, hi = b->restart_count;
+
+	/* restart lo lies before the wish or is 0; restart hi does not */
+	while (hi - lo > 1) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		uint32_t off = restart_offset(b, mid);
+		struct block_entry e;
+
+		if (off >= b->limit ||
+		    !block_entry_decode(b->data + off, b->data + b->limit,
+					&e) ||
+		    e.shared)
+			return -EUCLEAN;
+		if (restart_cmp(&e, key, prefix, tag) < 0)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	*at = lo;
+	return 0;
+}
+
+int block_lookup(const struct block *b, struct lsm_slice key, uint64_t tag,
+		 uint64_t *found_tag, struct lsm_slice *value)
+{
+	const uint8_t *want = key.data, *end = b->data + b->limit;
+	const uint8_t *p, *next;
+	uint32_t restart, off;
+	size_t matched = 0;
+
+	if (!b->restart_count)
+		return 0;
+	if (find_restart(b, key, tag, &restart))
+		return -EUCLEAN;
+	off = restart_offset(b, restart);
+	if (off >= b->limit)
+		return -EUCLEAN;
+	/*
+	 * No key is put together. Every entry walked over lies before the
+	 * wanted key and agrees with it in `matched` bytes. One that shares
+	 * more with its predecessor differs from the wanted key just where
+	 * the predecessor did; any other is compared from where it departs.
+	 */
+	for (p = b->data + off; p < end; p = next) {
+		struct block_entry e;
+		size_t n, m, len;
+		uint64_t t;
+
+		next = block_entry_decode(p, end, &e);
+		if (!next)
+			return -EUCLEAN;
+		if (e.shared > matched)
+			continue;
+		n = key.len - e.shared;
+		if (n > e.unshared)
+			n = e.unshared;
+		m = bytes_common(e.key, want + e.shared, n);
+		matched = e.shared + m;
+		if (m < n) {
+			if (e.key[m] > want[matched])
+				return 0;
+			continue;
+		}
+		len = (size_t)e.shared + e.unshared;
+		if (len > key.len)
+			return 0;
+		if (len < key.len)
+			continue;
+		t = get_le64(e.key + e.unshared);
+		if (t > tag)
+			continue;
+		*found_tag = t;
+		*value = lsm_slice(e.key + e.unshared + 8, e.value_len);
+		return 1;
+	}
+	return 0;
+}
+
+void block_cursor_release(struct block_cursor *c)
+{
+	free(c->back);
+	buf_release(&c->back_keys);
+	c->back = NULL;
+	c->back_cap = 0;
+	c->back_valid = false;
+}
+
+int block_cursor_seek(struct block_cursor *c, struct lsm_slice key,
+		      uint64_t tag)
+{
+	uint32_t restart, off;
+	int r;
+
+	c->back_valid = false;
+	if (!c->b.restart_count)
+		return 0;
+	if (find_restart(&c->b, key, tag, &restart))
+		return -EUCLEAN;
+	off = restart_offset(&c->b, restart);
+	if (off >= c->b.limit)
+		return -EUCLEAN;
+	c->key_len = 0;
+	r = block_cursor_load(c, c->b.data + off);
+	while (r > 0 && entry_cmp(block_cursor_key(c), c->tag, key, tag) < 0)
+		r = block_cursor_load(c, c->next);
+	return r;
+}
+
+static int back_push(struct block_cursor *c)
+{
+	struct block_back *e;
+	int err;
+
+	if (c->back_keys.len > UINT32_MAX - LSM_KEY_MAX)
+		return -EUCLEAN; /* no writer makes intervals this long */
+	if (c->back_count == c->back_cap) {
+		size_t cap = c->back_cap ? 2 * c->back_cap : 32;
+
+		e = realloc(c->back, cap * sizeof(*e));
+		if (!e)
+			return -ENOMEM;
+		c->back = e;
+		c->back_cap = cap;
+	}
+	e = &c->back[c->back_count];
+	e->offset = (uint32_t)(c->entry - c->b.data);
+	e->key_offset = (uint32_t)c->back_keys.len;
+	e->key_len = c->key_len;
+	err = buf_append(&c->back_keys, c->key, c->key_len);
+	if (!err)
+		c->back_count++;
+	return err;
+}
+
+/* Decodes the entries from a restart up to the offset stop, and stays on the
+ * last of them. */
+static int back_load(struct block_cursor *c, uint32_t restart, uint32_t stop)
+{
+	uint32_t off = restart_offset(&c->b, restart);
+	int r;
+
+	c->back_valid = false;
+	c->back_count = 0;
+	buf_clear(&c->back_keys);
+	if (off >= stop || stop > c->b.limit)
+		return -EUCLEAN;
+	c->key_len = 0;
+	c->next = c->b.data + off;
+	while (c->next != c->b.data + stop) {
+		if (c->next > c->b.data + stop)
+			return -EUCLEAN;
+		r = block_cursor_load(c, c->next);
+		if (r <= 0)
+			return r < 0 ? r : -EUCLEAN;
+		r = back_push(c);
+		if (r)
+			return r;
+	}
+	c->back_valid = true;
+	c->back_restart = restart;
+	c->back_at = c->back_count - 1;
+	return 1;
+}
+
+int block_cursor_last(struct block_cursor *c)
+{
+	if (!c->b.restart_count)
+		return 0;
+	return back_load(c, c->b.restart_count - 1, c->b.limit);
+}
+
+int block_cursor_prev(struct block_cursor *c)
+{
+	uint32_t at = (uint32_t)(c->entry - c->b.data);
+	uint32_t lo = 0, hi = c->b.restart_count;
+
+	if (c->back_valid && c->back_at > 0) {
+		struct block_back *e = &c->back[--c->back_at];
+
+		/* As if its key had just been decoded: the load below then
+		 * keeps the first bytes and copies the same last ones. */
+		memcpy(c->key, c->back_keys.data + e->key_offset, e->key_len);
+		c->key_len = e->key_len;
+		return block_cursor_load(c, c->b.data + e->offset);
+	}
+	if (!at)
+		return 0;
+	if (c->back_valid) {
+		if (!c->back_restart)
+			return 0;
+		return back_load(c, c->back_restart - 1, at);
+	}
+	while (hi - lo > 1) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (restart_offset(&c->b, mid) < at)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return back_load(c, lo, at);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * block.h - a block: sorted entries with delta-encoded keys. Private to
+ * lsm/table/.
+ *
+ *   block  entry... | restart u32... | tail u32
+ *   entry  varint shared | varint unshared | varint value length
+ *          | unshared key bytes | tag u64 | value
+ *   tail   number of restarts (low 24 bits) | feature bits (high 8)
+ *
+ * shared is how many bytes of the key before are kept. It is 0 at a restart,
+ * whose offset the restart array holds, so that a search can halve the block
+ * at restarts and then walk one interval. The tag is fixed-width: it is
+ * compared and handed on far more often than stored, and LZ4 takes most of its
+ * zero bytes. Feature bits announce what a later format may put between the
+ * restarts and the entries (a hash index); none exist yet.
+ *
+ * Why loads need so few checks: behind a key's last byte there are always at
+ * least 8 (tag) + 8 (a restart, the tail) more bytes of the block.
+ *
+ * Blocks are immutable; a cursor belongs to one thread.
+ */
+#ifndef LSM_TABLE_BLOCK_H
+#define LSM_TABLE_BLOCK_H
+
+#include <errno.h>
+
+#include "lsm/base/buf.h"
+#include "lsm/base/coding.h"
+#include "lsm/base/slice.h"
+
+#define BLOCK_ENTRY_MIN    11 /* three one-byte varints and a tag */
+#define BLOCK_RESTARTS_MAX ((1u << 24) - 1)
+
+/* ---- building -------------------------------------------------------------
+ */
+
+/* Starts zeroed but for restart_interval; ends with release. The last key is
+ * kept over clear, so that order is checked from block to block. */
+struct block_builder {
+	uint32_t restart_interval;
+	uint32_t since_restart;
+	uint32_t count;     /* entries of this block */
+	struct buf buf;     /* entries so far */
+	struct buf restart; /* u32 offsets */
+	struct buf last_key;
+	uint64_t last_tag;
+	bool has_last;
+};
+
+void block_builder_release(struct block_builder *b);
+void block_builder_clear(struct block_builder *b);
+/* 0, -ENOMEM, or -EINVAL when the entry does not come after the last one. */
+int block_builder_add(struct block_builder *b, struct lsm_slice key,
+		      uint64_t tag, struct lsm_slice value);
+/* Bytes if finished now. */
+static inline size_t block_builder_bytes(const struct block_builder *b)
+{
+	return b->buf.len + b->restart.len + 4;
+}
+/* Appends restarts and tail: b->buf is then the block. */
+int block_builder_finish(struct block_builder *b);
+
+/* ---- reading --------------------------------------------------------------
+ */
+
+struct block {
+	const uint8_t *data;
+	uint32_t limit; /* bytes of entries; the restarts follow */
+	uint32_t restart_count;
+};
+
+/* False when data is no block. */
+static inline bool block_init(struct block *b, const void *data, size_t len)
+{
+	uint32_t n;
+
+	if (len < 4 || len > UINT32_MAX)
+		return false;
+	n = get_le32((const uint8_t *)data + len - 4);
+	if (n > BLOCK_RESTARTS_MAX || 4 + 4 * (size_t)n > len)
+		return false;
+	b->data = data;
+	b->limit = (uint32_t)(len - 4 - 4 * (size_t)n);
+	b->restart_count = n;
+	return (n == 0) == (b->limit == 0);
+}
+
+struct block_entry {
+	uint32_t shared, unshared, value_len;
+	const uint8_t *key; /* unshared bytes, then tag, then value */
+};
+
+/* The start of the next entry, or NULL when there is no entry at p. */
+static inline const uint8_t *
+block_entry_decode(const uint8_t *p, const uint8_t *end, struct block_entry *e)
+{
+	if (end - p < BLOCK_ENTRY_MIN)
+		return NULL;
+	if (!((p[0] | p[1] | p[2]) & 0x80)) {
+		e->shared = p[0];
+		e->unshared = p[1];
+		e->value_len = p[2];
+		p += 3;
+	} else {
+		p = get_varint32(p, end, &e->shared);
+		if (p)
+			p = get_varint32(p, end, &e->unshared);
+		if (p)
+			p = get_varint32(p, end, &e->value_len);
+		if (!p)
+			return NULL;
+	}
+	if ((uint64_t)e->unshared + 8 + e->value_len > (uint64_t)(end - p))
+		return NULL;
+	e->key = p;
+	return p + e->unshared + 8 + e->value_len;
+}
+
+/*
+ * The newest version of key with a tag <= tag. 1 and *found_tag, *value; 0 when
+ * the block has none; -EUCLEAN. Allocates nothing.
+ */
+int block_lookup(const struct block *b, struct lsm_slice key, uint64_t tag,
+		 uint64_t *found_tag, struct lsm_slice *value);
+
+/* One entry of the restart interval that a backward walk is in. */
+struct block_back {
+	uint32_t offset; /* of the entry in the block */
+	uint32_t key_offset, key_len;
+};
+
+/*
+ * A position in a block. Start with block_cursor_set(); all moves return 1 (on
+ * an entry), 0 (off the end; the cursor is then nowhere) or a negative error
+ * (-EUCLEAN, moving back also -ENOMEM).
+ */
+struct block_cursor {
+	struct block b;
+	const uint8_t *entry, *next; /* NULL, NULL: nowhere */
+	uint64_t tag;
+	struct lsm_slice value;
+	uint32_t key_len;
+	/* For walking backward: the interval that begins at back_restart,
+	 * decoded; the cursor is on back[back_at]. */
+	bool back_valid;
+	uint32_t back_restart;
+	size_t back_at, back_count, back_cap;
+	struct block_back *back;
+	struct buf back_keys;
+	/* with room for copies of 16 bytes at a time */
+	uint8_t key[LSM_KEY_MAX + 16];
+};
+
+/* Without *b: nowhere. The cursor's memory is kept for the next block; it was
+ * zeroed before its first use. */
+static inline void block_cursor_set(struct block_cursor *c,
+				    const struct block *b)
+{
+	c->b = *b;
+	c->entry = c->next = NULL;
+	c->back_valid = false;
+}
+void block_cursor_release(struct block_cursor *c);
+
+/* Decodes the entry at p, given that c->key holds the key before it. */
+static inline int block_cursor_load(struct block_cursor *c, const uint8_t *p)
+{
+	const uint8_t *end = c->b.data + c->b.limit;
+	struct block_entry e;
+	const uint8_t *next;
+
+	if (p == end)
+		return 0;
+	next = block_entry_decode(p, end, &e);
+	if (!next || e.shared > c->key_len ||
+	    (uint64_t)e.shared + e.unshared > LSM_KEY_MAX)
+		return -EUCLEAN;
+	if (e.unshared <= 16)
+		memcpy(c->key + e.shared, e.key, 16);
+	else
+		memcpy(c->key + e.shared, e.key, e.unshared);
+	c->key_len = e.shared + e.unshared;
+	c->tag = get_le64(e.key + e.unshared);
+	c->value = lsm_slice(e.key + e.unshared + 8, e.value_len);
+	c->entry = p;
+	c->next = next;
+	return 1;
+}
+
+static inline int block_cursor_next(struct block_cursor *c)
+{
+	c->back_valid = false;
+	return block_cursor_load(c, c->next);
+}
+
+static inline int block_cursor_first(struct block_cursor *c)
+{
+	c->back_valid = false;
+	c->key_len = 0;
+	return block_cursor_load(c, c->b.data);
+}
+
+int block_cursor_last(struct block_cursor *c);
+int block_cursor_prev(struct block_cursor *c);
+/* The first entry >= (key, tag). */
+int block_cursor_seek(struct block_cursor *c, struct lsm_slice key,
+		      uint64_t tag);
+
+static inline struct lsm_slice block_cursor_key(const struct block_cursor *c)
+{
+	return lsm_slice(c->key, c->key_len);
+}
+
+/* How many of the first max bytes of a and b are equal. */
+static inline size_t bytes_common(const uint8_t *a, const uint8_t *b,
+				  size_t max)
+{
+	size_t i = 0;
+
+	while (i + 8 <= max) {
+		uint64_t x = get_le64(a + i) ^ get_le64(b + i);
+
+		if (x)
+			return i + (size_t)(__builtin_ctzll(x) >> 3);
+		i += 8;
+	}
+	while (i < max && a[i] == b[i])
+		i++;
+	return i;
+}
+
+#endif

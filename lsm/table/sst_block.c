@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sst_block.c - bringing blocks of a table into memory; see sst_reader.h.
+ *
+ * Any thread. Nothing here holds an epoch pin over I/O.
+ */
+#include "lsm/table/sst_reader.h"
+
+#include <stdlib.h>
+
+#include "lsm/base/checksum.h"
+#include "lsm/base/compress.h"
+
+/* Compressed blocks up to this size are read onto the stack. */
+#define STACK_BYTES 8192
+
+int sst_block_corrupt(struct sst_reader *r, uint64_t offset, const char *why)
+{
+	return log_corrupt(r->log, r->name, offset, "%s", why);
+}
+
+int sst_block_check(struct sst_reader *r, const struct sst_handle *h,
+		    const uint8_t *stored, bool verify)
+{
+	const uint8_t *trailer = stored + h->bytes;
+
+	if (trailer[0] != h->type)
+		return sst_block_corrupt(r, h->offset,
+					 "block is of another type than the "
+					 "index says");
+	if (verify &&
+	    get_le32(trailer + 1) != sst_block_crc(stored, h->bytes, h->type,
+						   r->number, h->offset))
+		return sst_block_corrupt(r, h->offset,
+					 "block checksum mismatch");
+	return 0;
+}
+
+int sst_block_expand(struct sst_reader *r, const struct sst_handle *h,
+		     const uint8_t *lz4, const uint8_t *end, void *out,
+		     uint32_t plain_bytes)
+{
+	if (lz4_decompress(lz4, (size_t)(end - lz4), out, plain_bytes))
+		return sst_block_corrupt(r, h->offset,
+					 "block cannot be decompressed");
+	return 0;
+}
+
+static int read_stored(struct sst_reader *r, const struct sst_handle *h,
+		       uint8_t *to)
+{
+	int err = env_object_read(r->object, h->offset, to,
+				  (size_t)h->bytes + SST_TRAILER_BYTES);
+
+	if (err == -EUCLEAN)
+		return sst_block_corrupt(r, h->offset,
+					 "file ends inside a block");
+	return err;
+}
+
+/* A raw block goes straight into the cache entry, its trailer behind it. */
+static int fetch_raw(struct sst_reader *r, const struct sst_handle *h,
+		     bool verify, struct cache_entry **out)
+{
+	struct cache_entry *e =
+		cache_alloc(r->cache, (size_t)h->bytes + SST_TRAILER_BYTES);
+	int err;
+
+	if (!e)
+		return -ENOMEM;
+	err = read_stored(r, h, cache_data(e));
+	if (!err)
+		err = sst_block_check(r, h, cache_data(e), verify);
+	if (err) {
+		cache_drop(r->cache, e);
+		return err;
+	}
+	*out = e;
+	return 0;
+}
+
+static int fetch_lz4(struct sst_reader *r, const struct sst_handle *h,
+		     bool verify, struct cache_entry **out)
+{
+	uint8_t stack[STACK_BYTES], *stored = stack;
+	size_t bytes = (size_t)h->bytes + SST_TRAILER_BYTES;
+	struct cache_entry *e = NULL;
+	const uint8_t *lz4;
+	uint32_t plain_bytes;
+	int err;
+
+	if (bytes > sizeof(stack)) {
+		stored = malloc(bytes);
+		if (!stored)
+			return -ENOMEM;
+	}
+	err = read_stored(r, h, stored);
+	if (!err)
+		err = sst_block_check(r, h, stored, verify);
+	if (err)
+		goto out;
+	lz4 = sst_lz4_header(stored, h->bytes, &plain_bytes);
+	if (!lz4) {
+		err = sst_block_corrupt(r, h->offset,
+					"block has an impossible length");
+		goto out;
+	}
+	e = cache_alloc(r->cache, plain_bytes);
+	if (!e) {
+		err = -ENOMEM;
+		goto out;
+	}
+	err = sst_block_expand(r, h, lz4, stored + h->bytes, cache_data(e),
+			       plain_bytes);
+out:
+	if (stored != stack)
+		free(stored);
+	if (err && e)
+		cache_drop(r->cache, e);
+	else
+		*out = e;
+	return err;
+}
+
+static int view_entry(struct sst_reader *r, const struct sst_handle *h,
+		      struct cache_entry *e, struct sst_view *v)
+{
+	size_t len = cache_bytes(e) -
+		     (h->type == SST_BLOCK_RAW ? SST_TRAILER_BYTES : 0);
+
+	v->entry = e;
+	if (!block_init(&v->block, cache_data(e), len))
+		return sst_block_corrupt(r, h->offset,
+					 "block has an impossible tail");
+	return 0;
+}
+
+static bool is_checked(struct sst_reader *r, uint32_t i)
+{
+	/* acquire: pairs with set_checked(); a use of the block comes after
+	 * its check */
+	return atomic_load_explicit(&r->checked[i / 64],
+				    memory_order_acquire) >>
+		       (i % 64) &
+	       1;
+}
+
+static void drop_map(struct sst_reader *r)
+{
+	uint32_t i, words = (r->index.count + 63) / 64;
+
+	/* Bits that others set meanwhile may be lost, or survive although
+	 * their pages go: a second check, or one fault, and no harm. */
+	for (i = 0; i < words; i++)
+		atomic_store_explicit(&r->checked[i], 0, memory_order_relaxed);
+	env_object_drop(r->object);
+}
+
+static void set_checked(struct sst_reader *r, uint32_t i, uint32_t bytes)
+{
+	uint64_t bit = 1ull << (i % 64), touched;
+
+	/* release: pairs with is_checked() */
+	if (atomic_fetch_or_explicit(&r->checked[i / 64], bit,
+				     memory_order_release) &
+	    bit)
+		return;
+	touched = atomic_fetch_add_explicit(&r->touched_bytes, bytes,
+					    memory_order_relaxed) +
+		  bytes;
+	/* the one who takes the sum away drops */
+	if (touched > SST_MAP_TOUCHED_MAX &&
+	    atomic_exchange_explicit(&r->touched_bytes, 0,
+				     memory_order_relaxed) >
+		    SST_MAP_TOUCHED_MAX)
+		drop_map(r);
+}
+
+static int view_map(struct sst_reader *r, const struct sst_handle *h,
+		    struct sst_view *v)
+{
+	v->entry = NULL;
+	if (block_init(&v->block, r->map + h->offset, h->bytes))
+		return 0;
+	if (env_object_map_lost(r->object))
+		return -EIO;
+	return sst_block_corrupt(r, h->offset, "block has an impossible tail");
+}
+
+static int check_mapped(struct sst_reader *r, const struct sst_handle *h,
+			uint32_t i, bool verify)
+{
+	const uint8_t *stored = r->map + h->offset;
+	const uint8_t *trailer = stored + h->bytes;
+	bool good = trailer[0] == h->type &&
+		    (!verify || get_le32(trailer + 1) ==
+					sst_block_crc(stored, h->bytes, h->type,
+						      r->number, h->offset));
+
+	if (env_object_map_lost(r->object))
+		return -EIO;
+	if (!good)
+		return sst_block_corrupt(r, h->offset,
+					 "block checksum mismatch");
+	set_checked(r, i, h->bytes + SST_TRAILER_BYTES);
+	return 0;
+}
+
+int sst_view_cached(struct sst_reader *r, uint32_t i, struct sst_view *v)
+{
+	struct sst_handle h = sst_index_handle(&r->index, i);
+	struct cache_entry *e;
+
+	if (r->map && h.type == SST_BLOCK_RAW) {
+		if (!is_checked(r, i))
+			return -EAGAIN;
+		return view_map(r, &h, v);
+	}
+	e = cache_find(r->cache, r->number, h.offset);
+	if (!e)
+		return -EAGAIN;
+	return view_entry(r, &h, e, v);
+}
+
+int sst_view_get(struct sst_reader *r, uint32_t i, bool verify,
+		 struct sst_view *v, bool *from_disk)
+{
+	struct sst_handle h = sst_index_handle(&r->index, i);
+	struct cache_entry *e;
+	int err;
+
+	if (from_disk)
+		*from_disk = false;
+	if (r->map && h.type == SST_BLOCK_RAW) {
+		if (verify || !is_checked(r, i)) {
+			if (from_disk)
+				*from_disk = true;
+			err = check_mapped(r, &h, i, verify || r->verify);
+			if (err)
+				return err;
+		}
+		return view_map(r, &h, v);
+	}
+	e = cache_get(r->cache, r->number, h.offset);
+	if (e) {
+		err = view_entry(r, &h, e, v);
+		if (err)
+			cache_put(r->cache, e);
+		return err;
+	}
+	if (from_disk)
+		*from_disk = true;
+	err = (h.type == SST_BLOCK_RAW ? fetch_raw : fetch_lz4)(
+		r, &h, verify || r->verify, &e);
+	if (err)
+		return err;
+	err = view_entry(r, &h, e, v);
+	if (err) {
+		cache_drop(r->cache, e);
+		return err;
+	}
+	v->entry = cache_insert(r->cache, e, r->number, h.offset, true);
+	/* another thread may have been faster: its copy, then */
+	if (v->entry != e)
+		v->block.data = cache_data(v->entry);
+	return 0;
+}
+
+void sst_view_put(struct sst_reader *r, struct sst_view *v)
+{
+	if (v->entry)
+		cache_put(r->cache, v->entry);
+	v->entry = NULL;
+	v->block.data = NULL;
+}
+
+int sst_block_read_meta(struct sst_reader *r, const struct sst_handle *h,
+			uint8_t **data, size_t *len)
+{
+	uint8_t *stored = malloc((size_t)h->bytes + SST_TRAILER_BYTES);
+	uint8_t *plain;
+	const uint8_t *lz4;
+	uint32_t plain_bytes;
+	int err;
+
+	if (!stored)
+		return -ENOMEM;
+	err = read_stored(r, h, stored);
+	if (!err)
+		err = sst_block_check(r, h, stored, true);
+	if (err)
+		goto fail;
+	if (h->type == SST_BLOCK_RAW) {
+		*data = stored;
+		*len = h->bytes;
+		return 0;
+	}
+	lz4 = sst_lz4_header(stored, h->bytes, &plain_bytes);
+	if (!lz4) {
+		err = sst_block_corrupt(r, h->offset,
+					"block has an impossible length");
+		goto fail;
+	}
+	plain = malloc(plain_bytes ? plain_bytes : 1);
+	if (!plain) {
+		err = -ENOMEM;
+		goto fail;
+	}
+	err = sst_block_expand(r, h, lz4, stored + h->bytes, plain,
+			       plain_bytes);
+	if (err) {
+		free(plain);
+		goto fail;
+	}
+	free(stored);
+	*data = plain;
+	*len = plain_bytes;
+	return 0;
+fail:
+	free(stored);
+	return err;
+}

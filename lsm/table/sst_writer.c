@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sst_writer.c - writing a table from front to back; formats in sst_format.h,
+ * block.h and filter.h.
+ *
+ * Kept in memory while the table grows: the block being built, the index, the
+ * range tombstones and 8 bytes of hash a key. A block is cut when the next
+ * entry would make it larger than asked for, because only then the key after
+ * it is known and its index key can be shortened between the two.
+ *
+ * The index key of a block sorts at or after its last entry and before the
+ * first entry of the next block, in internal order. Where both belong to one
+ * user key it is the last entry itself, tag included; else it is a short key
+ * in between, with tag 0, which sorts behind every version of that key.
+ *
+ * An error sticks: later calls return it again, and finish deletes the file.
+ * One thread.
+ */
+#include "lsm/table/sst.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lsm/base/checksum.h"
+#include "lsm/base/coding.h"
+#include "lsm/base/compress.h"
+#include "lsm/base/hash.h"
+#include "lsm/table/block.h"
+#include "lsm/table/filter.h"
+#include "lsm/table/sst_format.h"
+
+/* Backward walks decode whole intervals into memory. */
+#define RESTART_INTERVAL_MAX 1024
+/* For the index, the properties and the other small blocks. */
+#define META_RESTART_INTERVAL 16
+
+struct sst_writer {
+	struct env_writer *out;
+	const struct logger *log;
+	char *name;
+	uint32_t block_bytes, bloom_bits;
+	bool lz4;
+	int err; /* sticky */
+	uint64_t offset;
+	uint64_t data_bytes, data_blocks, raw_blocks;
+	struct block_builder data, index, ranges;
+	struct buf handle, stored, sep, range_value;
+	uint64_t *hashes;
+	size_t hash_count, hash_cap;
+	struct buf range_end; /* the greatest */
+	struct sst_meta meta; /* smallest is set with the first entry */
+	bool has_range;
+};
+
+int sst_writer_open(struct env_dir *dir, const char *name, uint64_t number,
+		    const struct sst_writer_options *o, struct sst_writer **out)
+{
+	struct sst_writer *w = calloc(1, sizeof(*w));
+	int err;
+
+	if (!w)
+		return -ENOMEM;
+	w->name = strdup(name);
+	if (!w->name) {
+		free(w);
+		return -ENOMEM;
+	}
+	w->log = o->log;
+	w->block_bytes = o->block_bytes < SST_BLOCK_BYTES_MAX
+				 ? o->block_bytes
+				 : SST_BLOCK_BYTES_MAX;
+	w->bloom_bits = o->bloom_bits;
+	w->lz4 = o->lz4;
+	w->data.restart_interval = o->restart_interval < RESTART_INTERVAL_MAX
+					   ? o->restart_interval
+					   : RESTART_INTERVAL_MAX;
+	w->index.restart_interval = META_RESTART_INTERVAL;
+	w->ranges.restart_interval = META_RESTART_INTERVAL;
+	w->meta.number = number;
+	w->meta.min_seq = UINT64_MAX;
+	err = env_writer_create(dir, name, &w->out);
+	if (err) {
+		free(w->name);
+		free(w);
+		return err;
+	}
+	*out = w;
+	return 0;
+}
+
+static void writer_free(struct sst_writer *w)
+{
+	block_builder_release(&w->data);
+	block_builder_release(&w->index);
+	block_builder_release(&w->ranges);
+	buf_release(&w->handle);
+	buf_release(&w->stored);
+	buf_release(&w->sep);
+	buf_release(&w->range_value);
+	buf_release(&w->range_end);
+	sst_meta_release(&w->meta);
+	free(w->hashes);
+	free(w->name);
+	free(w);
+}
+
+void sst_writer_abort(struct sst_writer *w)
+{
+	env_writer_abort(w->out);
+	writer_free(w);
+}
+
+/* Compresses plain into w->stored; false when it does not save an eighth. */
+static bool compress(struct sst_writer *w, struct lsm_slice plain)
+{
+	size_t bound = plain.len - plain.len / 8, head, n;
+
+	w->stored.len = 0;
+	if (plain.len < 64 || buf_reserve(&w->stored, bound + VARINT32_MAX))
+		return false;
+	head = (size_t)(put_varint32(w->stored.data, (uint32_t)plain.len) -
+			w->stored.data);
+	if (bound <= head)
+		return false;
+	n = lz4_compress(plain.data, plain.len, w->stored.data + head,
+			 bound - head);
+	w->stored.len = head + n;
+	return n > 0;
+}
+
+/* Writes a block and its trailer; *h is where. */
+static int write_block(struct sst_writer *w, struct lsm_slice plain, bool lz4,
+		       struct sst_handle *h)
+{
+	struct lsm_slice stored = plain;
+	uint8_t trailer[SST_TRAILER_BYTES];
+	int err;
+
+	if (plain.len > SST_BLOCK_MAX)
+		return -EINVAL;
+	h->type = SST_BLOCK_RAW;
+	if (lz4 && compress(w, plain)) {
+		h->type = SST_BLOCK_LZ4;
+		stored = buf_slice(&w->stored);
+	}
+	h->offset = w->offset;
+	h->bytes = (uint32_t)stored.len;
+	trailer[0] = h->type;
+	put_le32(trailer + 1, sst_block_crc(stored.data, stored.len, h->type,
+					    w->meta.number, w->offset));
+	err = env_writer_append(w->out, stored.data, stored.len);
+	if (!err)
+		err = env_writer_append(w->out, trailer, sizeof(trailer));
+	w->offset += stored.len + sizeof(trailer);
+	return err;
+}
+
+/* The shortest key we find with a <= it < b, given a < b, into w->sep. */
+static int separate(struct sst_writer *w, struct lsm_slice a,
+		    struct lsm_slice b)
+{
+	const uint8_t *pa = a.data, *pb = b.data;
+	size_t n = a.len < b.len ? a.len : b.len;
+	size_t s = bytes_common(pa, pb, n), i;
+	int err;
+
+	buf_clear(&w->sep);
+	if (s == a.len || a.len <= s + 1)
+		return buf_append(&w->sep, a.data, a.len);
+	if (b.len > s + 1)
+		return buf_append(&w->sep, pb, s + 1);
+	/* b ends right there: shorten a instead, by raising the first byte
+	 * that can be raised without reaching b */
+	for (i = s; i < a.len; i++) {
+		if (pa[i] == 0xff || (i == s && pa[i] + 1 >= pb[i]))
+			continue;
+		err = buf_append(&w->sep, pa, i + 1);
+		if (!err)
+			w->sep.data[i]++;
+		return err;
+	}
+	return buf_append(&w->sep, a.data, a.len);
+}
+
+/* Ends the data block; next is the key after it, or NULL at the end. */
+static int cut_block(struct sst_writer *w, const struct lsm_slice *next)
+{
+	struct lsm_slice last = buf_slice(&w->data.last_key);
+	struct sst_handle h;
+	uint64_t tag = 0;
+	int err = block_builder_finish(&w->data);
+
+	if (err)
+		return err;
+	err = write_block(w, buf_slice(&w->data.buf), w->lz4, &h);
+	if (err)
+		return err;
+	block_builder_clear(&w->data);
+	w->data_blocks++;
+	w->raw_blocks += h.type == SST_BLOCK_RAW;
+	w->data_bytes = w->offset;
+	if (next && slice_eq(last, *next)) {
+		tag = w->data.last_tag;
+		buf_clear(&w->sep);
+		err = buf_append(&w->sep, last.data, last.len);
+	} else if (next) {
+		err = separate(w, last, *next);
+	} else {
+		buf_clear(&w->sep);
+		err = buf_append(&w->sep, last.data, last.len);
+	}
+	buf_clear(&w->handle);
+	if (!err)
+		err = sst_handle_append(&w->handle, &h);
+	if (!err)
+		err = block_builder_add(&w->index, buf_slice(&w->sep), tag,
+					buf_slice(&w->handle));
+	return err;
+}
+
+static int add_hash(struct sst_writer *w, struct lsm_slice key)
+{
+	if (w->hash_count == w->hash_cap) {
+		size_t cap = w->hash_cap ? 2 * w->hash_cap : 4096;
+		uint64_t *h = realloc(w->hashes, cap * sizeof(*h));
+
+		if (!h)
+			return -ENOMEM;
+		w->hashes = h;
+		w->hash_cap = cap;
+	}
+	w->hashes[w->hash_count++] = hash64(key.data, key.len);
+	return 0;
+}
+
+static void note_seq(struct sst_writer *w, uint64_t seq)
+{
+	if (seq < w->meta.min_seq)
+		w->meta.min_seq = seq;
+	if (seq > w->meta.max_seq)
+		w->meta.max_seq = seq;
+}
+
+static int add(struct sst_writer *w, struct lsm_slice key, uint64_t tag,
+	       struct lsm_slice value)
+{
+	size_t bytes = key.len + value.len + 8 + 3 * VARINT32_MAX;
+	int err;
+
+	if (!key.len || key.len > LSM_KEY_MAX || value.len > LSM_VALUE_MAX ||
+	    tag_kind(tag) > KIND_BLOB)
+		return -EINVAL;
+	if (w->data.count &&
+	    block_builder_bytes(&w->data) + bytes > w->block_bytes) {
+		/* out of order keys must not get as far as separate() */
+		if (entry_cmp(buf_slice(&w->data.last_key), w->data.last_tag,
+			      key, tag) >= 0)
+			return -EINVAL;
+		err = cut_block(w, &key);
+		if (err)
+			return err;
+	}
+	if (w->bloom_bits && (!w->meta.entries ||
+			      !slice_eq(key, buf_slice(&w->data.last_key)))) {
+		err = add_hash(w, key);
+		if (err)
+			return err;
+	}
+	if (!w->meta.entries) {
+		err = buf_append(&w->meta.smallest, key.data, key.len);
+		if (err)
+			return err;
+	}
+	err = block_builder_add(&w->data, key, tag, value);
+	if (err)
+		return err;
+	w->meta.entries++;
+	w->meta.deletions += tag_kind(tag) == KIND_DELETE;
+	w->meta.raw_bytes += key.len + value.len;
+	note_seq(w, tag_seq(tag));
+	return 0;
+}
+
+static int failed(struct sst_writer *w, int err)
+{
+	if (err == -EINVAL)
+		logger_printf(w->log, LSM_LOG_ERROR,
+			      "%s: entry %llu is out of order or too large",
+			      w->name, (unsigned long long)w->meta.entries);
+	w->err = err;
+	return err;
+}
+
+int sst_writer_add(struct sst_writer *w, struct lsm_slice key, uint64_t tag,
+		   struct lsm_slice value)
+{
+	int err = w->err;
+
+	if (err)
+		return err;
+	err = add(w, key, tag, value);
+	return err ? failed(w, err) : 0;
+}
+
+/* value: varint length of end, end, varint count, seqs as they are (u64) */
+static int add_range(struct sst_writer *w, const struct frag *f)
+{
+	struct buf *v = &w->range_value;
+	uint32_t i;
+	int err;
+
+	if (!f->seq_count || !f->start.len || f->start.len > LSM_KEY_MAX ||
+	    f->end.len > LSM_KEY_MAX || slice_cmp(f->start, f->end) >= 0 ||
+	    (w->has_range && slice_cmp(f->start, buf_slice(&w->range_end)) < 0))
+		return -EINVAL;
+	buf_clear(v);
+	err = buf_append_slice(v, f->end);
+	if (!err)
+		err = buf_append_varint(v, f->seq_count);
+	for (i = 0; i < f->seq_count && !err; i++) {
+		if (i && f->seqs[i] >= f->seqs[i - 1])
+			return -EINVAL;
+		note_seq(w, f->seqs[i]);
+		err = buf_append_le64(v, f->seqs[i]);
+	}
+	if (!err)
+		err = block_builder_add(&w->ranges, f->start, 0, buf_slice(v));
+	buf_clear(&w->range_end);
+	if (!err)
+		err = buf_append(&w->range_end, f->end.data, f->end.len);
+	if (err)
+		return err;
+	w->has_range = true;
+	w->meta.range_deletions += f->seq_count;
+	w->meta.raw_bytes += f->start.len + f->end.len;
+	return 0;
+}
+
+int sst_writer_add_range(struct sst_writer *w, const struct frag *f)
+{
+	int err = w->err;
+
+	if (err)
+		return err;
+	err = add_range(w, f);
+	return err ? failed(w, err) : 0;
+}
+
+uint64_t sst_writer_bytes(const struct sst_writer *w)
+{
+	uint64_t block = block_builder_bytes(&w->data);
+	uint64_t plain = w->meta.raw_bytes + 11 * w->meta.entries;
+
+	/* the open block as compressible as those before it */
+	if (w->data_bytes && plain > w->data_bytes)
+		block = block * w->data_bytes / plain;
+	return w->data_bytes + block + block_builder_bytes(&w->index) +
+	       block_builder_bytes(&w->ranges) +
+	       (w->bloom_bits ? filter_bytes(w->hash_count, w->bloom_bits)
+			      : 0) +
+	       SST_FOOTER_BYTES;
+}
+
+uint64_t sst_writer_entries(const struct sst_writer *w)
+{
+	return w->meta.entries;
+}
+
+static int prop_number(struct block_builder *b, const char *name, uint64_t v)
+{
+	uint8_t tmp[VARINT64_MAX];
+	size_t n = (size_t)(put_varint64(tmp, v) - tmp);
+
+	return block_builder_add(b, slice_str(name), 0, lsm_slice(tmp, n));
+}
+
+static int build_properties(struct sst_writer *w, struct block_builder *b)
+{
+	const struct sst_meta *m = &w->meta;
+	const struct {
+		const char *name;
+		uint64_t value;
+	} before[] =
+		{
+			{SST_PROP_CREATED, (uint64_t)time(NULL)},
+			{SST_PROP_DATA_BLOCKS, w->data_blocks},
+			{SST_PROP_DATA_BYTES, w->data_bytes},
+			{SST_PROP_DELETIONS, m->deletions},
+			{SST_PROP_ENTRIES, m->entries},
+		},
+	  after[] = {
+		  {SST_PROP_LARGEST_EXCLUSIVE, m->largest_exclusive},
+		  {SST_PROP_MAX_SEQ, m->max_seq},
+		  {SST_PROP_MIN_SEQ, m->min_seq},
+		  {SST_PROP_RANGE_DELETIONS, m->range_deletions},
+		  {SST_PROP_RAW_BLOCKS, w->raw_blocks},
+		  {SST_PROP_RAW_BYTES, m->raw_bytes},
+	  };
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < sizeof(before) / sizeof(*before) && !err; i++)
+		err = prop_number(b, before[i].name, before[i].value);
+	if (!err)
+		err = block_builder_add(b, slice_str(SST_PROP_LARGEST), 0,
+					buf_slice(&m->largest));
+	for (i = 0; i < sizeof(after) / sizeof(*after) && !err; i++)
+		err = prop_number(b, after[i].name, after[i].value);
+	if (!err)
+		err = block_builder_add(b, slice_str(SST_PROP_SMALLEST), 0,
+					buf_slice(&m->smallest));
+	return err;
+}
+
+/* The bounds over entries and tombstones. */
+static int finish_bounds(struct sst_writer *w)
+{
+	struct sst_meta *m = &w->meta;
+	struct lsm_slice last = buf_slice(&w->data.last_key);
+	struct lsm_slice end = buf_slice(&w->range_end);
+	struct lsm_slice start;
+	struct block_entry e;
+	int err;
+
+	if (m->min_seq > m->max_seq)
+		m->min_seq = 0; /* an empty table */
+	if (!w->has_range)
+		return buf_append(&m->largest, last.data, last.len);
+	m->largest_exclusive = !m->entries || slice_cmp(end, last) > 0;
+	if (m->largest_exclusive)
+		last = end;
+	err = buf_append(&m->largest, last.data, last.len);
+	/* the first start is whole at the head of its block */
+	block_entry_decode(w->ranges.buf.data,
+			   w->ranges.buf.data + w->ranges.buf.len, &e);
+	start = lsm_slice(e.key, e.unshared);
+	if (!err &&
+	    (!m->entries || slice_cmp(start, buf_slice(&m->smallest)) < 0)) {
+		buf_clear(&m->smallest);
+		err = buf_append(&m->smallest, start.data, start.len);
+	}
+	return err;
+}
+
+/* Ends a block built beside the data, writes it, and puts its handle under
+ * name into the metaindex when there is one. */
+static int write_meta(struct sst_writer *w, struct block_builder *b,
+		      struct block_builder *metaindex, const char *name,
+		      struct sst_handle *h)
+{
+	int err = block_builder_finish(b);
+
+	if (!err)
+		err = write_block(w, buf_slice(&b->buf), w->lz4, h);
+	if (err || !metaindex)
+		return err;
+	buf_clear(&w->handle);
+	err = sst_handle_append(&w->handle, h);
+	if (!err)
+		err = block_builder_add(metaindex, slice_str(name), 0,
+					buf_slice(&w->handle));
+	return err;
+}
+
+static int write_filter(struct sst_writer *w, struct block_builder *metaindex)
+{
+	struct buf filter = {0};
+	struct sst_handle h;
+	int err =
+		filter_build(w->hashes, w->hash_count, w->bloom_bits, &filter);
+
+	if (!err)
+		err = write_block(w, buf_slice(&filter), false, &h);
+	buf_release(&filter);
+	buf_clear(&w->handle);
+	if (!err)
+		err = sst_handle_append(&w->handle, &h);
+	if (!err)
+		err = block_builder_add(metaindex, slice_str(SST_META_FILTER),
+					0, buf_slice(&w->handle));
+	return err;
+}
+
+/* Everything behind the data blocks. The metaindex gets its names in order:
+ * filter, properties, ranges. */
+static int write_tail(struct sst_writer *w)
+{
+	struct block_builder props = {.restart_interval =
+					      META_RESTART_INTERVAL};
+	struct block_builder metaindex = {.restart_interval =
+						  META_RESTART_INTERVAL};
+	struct sst_handle ranges, index, properties, meta;
+	struct sst_footer f = {0};
+	uint8_t footer[SST_FOOTER_BYTES];
+	int err = 0;
+
+	if (w->hash_count)
+		err = write_filter(w, &metaindex);
+	if (!err && w->has_range)
+		err = write_meta(w, &w->ranges, NULL, NULL, &ranges);
+	/* uncompressed, for its length is in the footer without a type */
+	if (!err)
+		err = block_builder_finish(&w->index);
+	if (!err)
+		err = write_block(w, buf_slice(&w->index.buf), false, &index);
+	if (!err)
+		err = build_properties(w, &props);
+	if (!err)
+		err = write_meta(w, &props, &metaindex, SST_META_PROPERTIES,
+				 &properties);
+	if (!err && w->has_range) {
+		buf_clear(&w->handle);
+		err = sst_handle_append(&w->handle, &ranges);
+		if (!err)
+			err = block_builder_add(&metaindex,
+						slice_str(SST_META_RANGES), 0,
+						buf_slice(&w->handle));
+	}
+	if (!err)
+		err = block_builder_finish(&metaindex);
+	if (!err)
+		err = write_block(w, buf_slice(&metaindex.buf), false, &meta);
+	block_builder_release(&props);
+	block_builder_release(&metaindex);
+	if (err)
+		return err;
+	f.metaindex_offset = meta.offset;
+	f.metaindex_bytes = meta.bytes;
+	f.index_offset = index.offset;
+	f.index_bytes = index.bytes;
+	f.number = w->meta.number;
+	f.format = SST_FORMAT;
+	sst_footer_encode(&f, footer);
+	w->offset += sizeof(footer);
+	return env_writer_append(w->out, footer, sizeof(footer));
+}
+
+int sst_writer_finish(struct sst_writer *w, struct sst_meta *meta)
+{
+	int err = w->err;
+
+	memset(meta, 0, sizeof(*meta));
+	if (!err && w->data.count)
+		err = cut_block(w, NULL);
+	if (!err)
+		err = finish_bounds(w);
+	if (!err)
+		err = write_tail(w);
+	if (err) {
+		sst_writer_abort(w);
+		return err;
+	}
+	err = env_writer_finish(w->out);
+	if (!err) {
+		w->meta.file_bytes = w->offset;
+		*meta = w->meta; /* its buffers move with it */
+		memset(&w->meta, 0, sizeof(w->meta));
+	}
+	writer_free(w);
+	return err;
+}
