@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store.c - opens the store for a mount, and says in one line why it cannot.
+ *
+ * umount(8) returns before the daemon has written its last; a mount that
+ * follows at once finds the store locked. So a locked store that nobody has
+ * mounted is waited for, and one that is mounted is not.
+ */
+#include "fs/fuse/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/fs.h"
+#include "fs/fuse/daemonize.h"
+#include "fs/fuse/log.h"
+#include "fs/fuse/mountpoint.h"
+#include "fs/fuse/options.h"
+
+#define SILENT_WAIT_MS 1000
+#define WAIT_MS        30000
+
+static void fill_options(const struct options *o, struct fs_options *fo)
+{
+	memset(fo, 0, sizeof(*fo));
+	fo->read_only = o->read_only;
+	fo->no_create = o->no_create;
+	fo->noatime = o->noatime;
+	fo->strictatime = o->strictatime;
+	fo->commit_seconds = o->commit_seconds;
+	fo->engine.memory_bytes = o->memory_bytes;
+	fo->engine.log = log_engine;
+	fo->engine.log_level = o->debug ? LSM_LOG_DEBUG : LSM_LOG_INFO;
+}
+
+/* What was asked for when making, on a filesystem that exists already. */
+static void warn_existing(const struct options *o, struct fs *fs)
+{
+	struct fs_info info;
+
+	fs_get_info(fs, &info);
+	if ((o->made & OPTIONS_MADE_BLOCK) &&
+	    o->block_bytes != info.block_bytes)
+		log_printf(LSM_LOG_WARN,
+			   "block_size=%u is ignored: the filesystem exists "
+			   "and has %u",
+			   o->block_bytes, info.block_bytes);
+	if ((o->made & OPTIONS_MADE_LABEL) && strcmp(o->label, info.label))
+		log_printf(LSM_LOG_WARN,
+			   "label=%s is ignored: the filesystem exists and is "
+			   "called '%s'",
+			   o->label, info.label);
+	if ((o->made & OPTIONS_MADE_SIZE) && o->size_limit != info.size_limit)
+		log_printf(LSM_LOG_WARN,
+			   "size= is ignored: the filesystem exists");
+	if ((o->made & OPTIONS_MADE_COMPRESSION) &&
+	    o->compression != info.compression)
+		log_printf(LSM_LOG_WARN,
+			   "compression= is ignored: the filesystem exists");
+}
+
+static int open_once(const struct options *o, struct fs_options *fo,
+		     struct fs **out)
+{
+	struct fs_mkfs_options mo = {
+		.label = o->label,
+		.block_bytes = o->block_bytes,
+		.size_limit = o->size_limit,
+		.compression = o->compression,
+		.root_uid = geteuid(),
+		.root_gid = getegid(),
+	};
+	int ret;
+
+	if (o->made && !o->no_create && !o->read_only) {
+		ret = fs_mkfs(o->store, &fo->engine, &mo);
+		if (ret && ret != -EEXIST)
+			return ret;
+	}
+	ret = fs_open(o->store, fo, out);
+	if (!ret)
+		warn_existing(o, *out);
+	return ret;
+}
+
+static bool is_mounted(const char *store)
+{
+	char path[4096];
+
+	return mountpoint_find_source(store, path, sizeof(path)) == 0;
+}
+
+static void report(const struct options *o, int ret)
+{
+	const char *s = o->store;
+	const char *why = log_first_error();
+
+	switch (ret) {
+	case -EBUSY:
+		log_user("the store %s is in use by another process%s%s; "
+			 "unmount it there or wait for it to end",
+			 s, *why ? ": " : "", why);
+		break;
+	case -ENOENT:
+		log_user("there is no filesystem in %s%s", s,
+			 o->no_create ? ", and -o nocreate forbids to make one"
+			 : o->read_only
+				 ? ", and a read-only mount does not make one"
+				 : "");
+		break;
+	case -ENOTDIR:
+		log_user("the store %s is not a directory", s);
+		break;
+	case -ENOTEMPTY:
+	case -EMEDIUMTYPE:
+		log_user("the directory %s holds something that is not a "
+			 "TinyLSM filesystem; choose an empty or a new one",
+			 s);
+		break;
+	case -EPROTONOSUPPORT:
+		log_user("the store %s was made by a newer version of TinyLSM; "
+			 "use that version",
+			 s);
+		break;
+	case -EACCES:
+	case -EPERM:
+		log_user("no permission for the store %s", s);
+		break;
+	case -EROFS:
+		log_user("the store %s cannot be written%s%s; mount it with "
+			 "-o ro",
+			 s, *why ? ": " : "", why);
+		break;
+	case -ENOSPC:
+	case -EDQUOT:
+		log_user("the disk of the store %s is full; make room there, "
+			 "or mount it with -o ro",
+			 s);
+		break;
+	case -EUCLEAN:
+		log_user("the store %s is damaged%s%s; see tinylsm fsck", s,
+			 *why ? ": " : "", why);
+		break;
+	default:
+		log_user("cannot open the store %s: %s%s%s", s,
+			 lsm_strerror(ret), *why ? ": " : "", why);
+	}
+}
+
+int store_open(const struct options *o, struct fs **out)
+{
+	struct fs_options fo;
+	int ret;
+
+	fill_options(o, &fo);
+	if (!is_mounted(o->store))
+		fo.engine.lock_wait_ms = SILENT_WAIT_MS;
+	ret = open_once(o, &fo, out);
+	if (ret == -EBUSY && !is_mounted(o->store)) {
+		log_user("the store %s is being used by another process; "
+			 "waiting up to %d s for it to be closed",
+			 o->store, WAIT_MS / 1000);
+		fo.engine.lock_wait_ms = WAIT_MS - SILENT_WAIT_MS;
+		ret = open_once(o, &fo, out);
+	}
+	if (!ret)
+		return 0;
+	report(o, ret);
+	return ret == -ENOMEM ? EXIT_SYSTEM : EXIT_MOUNT;
+}
