@@ -69,6 +69,9 @@ int wal_reader_next(struct wal_reader *r, struct lsm_slice *payload);
  * first byte not read. */
 bool wal_reader_torn(const struct wal_reader *r);
 uint64_t wal_reader_offset(const struct wal_reader *r);
+/* What the last record read said was durable of this log when it was written,
+ * in bytes; 0: nothing was, or no record was read. */
+uint64_t wal_reader_durable(const struct wal_reader *r);
 void wal_reader_close(struct wal_reader *r);
 
 #endif

@@ -18,10 +18,11 @@
  *     14  u16  mark                          the number's low 16 bits
  *     16       payload
  *
- * The crc is over the payload, then bytes 4 to 15, then the log's number as
- * u64: a record of another log, left in a recycled file or copied into a
- * value, never passes. The mark says the same of a record that does not pass,
- * cheaply: bytes without it are leftovers, not a torn record of this log.
+ * The crc is over the payload, then bytes 4 to 15, then the log's number and
+ * the record's offset as u64: a record of another log or from another place,
+ * left in a recycled file or copied into a value, never passes. The mark says
+ * the same of a record that does not pass, cheaply: bytes without it are
+ * leftovers, not a torn record of this log.
  *
  * durable is the length of this log that was known to be on disk when the
  * record was written. Bytes at offset x that fail, while some record behind
@@ -64,21 +65,23 @@ static inline void wal_header_put(uint8_t p[WAL_HEADER_BYTES], uint64_t number)
 /* Finishes the checksum that was begun over the payload. */
 static inline uint32_t wal_record_crc(uint32_t payload_crc,
 				      const uint8_t p[WAL_RECORD_BYTES],
-				      uint64_t number)
+				      uint64_t number, uint64_t offset)
 {
-	uint8_t n[8];
+	uint8_t t[16];
 
-	put_le64(n, number);
-	return crc32c(crc32c(payload_crc, p + 4, 12), n, sizeof(n));
+	put_le64(t, number);
+	put_le64(t + 8, offset);
+	return crc32c(crc32c(payload_crc, p + 4, 12), t, sizeof(t));
 }
 
 static inline void wal_record_put(uint8_t p[WAL_RECORD_BYTES],
 				  uint32_t payload_crc, uint32_t length,
-				  uint64_t durable, uint64_t number)
+				  uint64_t durable, uint64_t number,
+				  uint64_t offset)
 {
 	put_le32(p + 4, length);
 	put_le64(p + 8, durable | (uint64_t)wal_mark(number) << 48);
-	put_le32(p, wal_record_crc(payload_crc, p, number));
+	put_le32(p, wal_record_crc(payload_crc, p, number, offset));
 }
 
 static inline struct wal_record_header

@@ -34,6 +34,7 @@ struct wal_reader {
 	uint64_t number;
 	uint64_t bytes;  /* of the file */
 	uint64_t offset; /* of the next record */
+	uint64_t durable; /* of the last record */
 	int result;      /* 0, or what every further call returns */
 	bool torn;
 	/* The file from base on. */
@@ -143,7 +144,8 @@ static int search_proof(struct wal_reader *r, uint64_t bad, bool *proof)
 					  h.length, &crc);
 			if (err)
 				return err;
-			if (wal_record_crc(crc, header, r->number) == h.crc) {
+			if (wal_record_crc(crc, header, r->number, at + i) ==
+			    h.crc) {
 				*proof = true;
 				return 0;
 			}
@@ -277,17 +279,18 @@ static int read_record(struct wal_reader *r, struct lsm_slice *payload)
 				  &crc);
 		if (err)
 			return err;
-		if (wal_record_crc(crc, header, r->number) != h.crc)
+		if (wal_record_crc(crc, header, r->number, r->offset) != h.crc)
 			return LSM_END;
 	}
 	err = load(r, r->offset, n, &p);
 	if (err)
 		return err;
 	crc = crc32c(0, p + WAL_RECORD_BYTES, h.length);
-	if (wal_record_crc(crc, p, r->number) != h.crc)
+	if (wal_record_crc(crc, p, r->number, r->offset) != h.crc)
 		return LSM_END;
 	r->torn = false;
 	r->offset += n;
+	r->durable = h.durable;
 	*payload = lsm_slice(p + WAL_RECORD_BYTES, h.length);
 	return 0;
 }
@@ -310,6 +313,11 @@ bool wal_reader_torn(const struct wal_reader *r)
 uint64_t wal_reader_offset(const struct wal_reader *r)
 {
 	return r->offset;
+}
+
+uint64_t wal_reader_durable(const struct wal_reader *r)
+{
+	return r->durable;
 }
 
 void wal_reader_close(struct wal_reader *r)

@@ -124,7 +124,7 @@ int wal_writer_append(struct wal_writer *w, struct lsm_slice head,
 		crc = crc32c(crc, body.data, body.len);
 	/* acquire: partner is the store in wal_writer_sync(). */
 	durable = atomic_load_explicit(&w->durable, memory_order_acquire);
-	wal_record_put(header, crc, (uint32_t)length, durable, w->number);
+	wal_record_put(header, crc, (uint32_t)length, durable, w->number, at);
 	err = append_parts(w, header, head, body);
 	if (err)
 		return writer_fail(w, err);
