@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * db_impl.h - the inside of struct lsm_db, shared by the files of lsm/db/.
+ *
+ * Lock order. A lock may be taken while locks above it are held, never the
+ * other way round:
+ *
+ *   1  db->resume_mutex     one lsm_resume() at a time
+ *   2  db->named_mutex      one change of the named snapshots at a time
+ *   3  db->write_mutex      order of the WAL; the active memtable and log
+ *   4  db->vs.apply_mutex   one manifest edit at a time
+ *   5  db->mutex            memtable list, version, snapshots, background
+ *   6  db->sync_mutex       who syncs the log, and how far
+ *   6  db->publish_mutex    writers that wait for their predecessor
+ *   7  vs.obsolete_mutex, locks of the caches, of the arena, of the env
+ *
+ * No lock is held over data I/O except: write_mutex over the append to the log
+ * and the creation of a log, apply_mutex over the manifest.
+ *
+ * What a reader does: it pins an epoch, loads db->sv, THEN db->visible. In
+ * that order, because whatever is visible at a moment t is in the superversion
+ * loaded before t or was written after the read began; the other way round a
+ * compaction could have dropped, between the two loads, the version that the
+ * older sequence number needs. A superversion that was replaced goes to
+ * epoch_retire(), so a pinned reader may use it without counting. Whoever
+ * needs it longer counts a reference while still pinned.
+ *
+ * What always holds (ENGINE invariants this layer is responsible for):
+ *   - the log's order is sequence order, without gaps within the logs that
+ *     recovery reads: a failed append ends its log, and lsm_resume() flushes
+ *     everything before it lets a writer in again;
+ *   - db->visible never passes a batch that is not applied;
+ *   - no sequence number is used twice, not even that of a failed batch;
+ *   - a memtable is flushed only when every sequence in it is visible, so a
+ *     snapshot taken after the flush read the list of snapshots can see no
+ *     less than the newest version of each key.
+ */
+#ifndef LSM_DB_DB_IMPL_H
+#define LSM_DB_DB_IMPL_H
+
+#include <stdatomic.h>
+
+#include "lsm/base/buf.h"
+#include "lsm/base/epoch.h"
+#include "lsm/base/logger.h"
+#include "lsm/base/sync.h"
+#include "lsm/env/env.h"
+#include "lsm/mem/batch.h"
+#include "lsm/mem/memtable.h"
+#include "lsm/table/cache.h"
+#include "lsm/table/table_cache.h"
+#include "lsm/tree/compact.h"
+#include "lsm/tree/version.h"
+#include "lsm/wal/wal.h"
+
+#define CACHE_LINE 64
+
+/* Memtables that may exist at once, the active one included. */
+#define DB_MEMS_MAX 34
+/* What options can ask for; lsm_resume() may need one more than that. */
+#define DB_WRITE_BUFFERS_MAX 32
+/* Values longer than this are handed out where they lie, not copied. */
+#define DB_COPY_MAX 4096
+#define DB_STRIPES  32
+
+/* A memtable and what the database must know of it. */
+struct db_mem {
+	struct lsm_db *db;
+	struct memtable *table;
+	_Atomic uint32_t refs; /* of superversions */
+	/* Writers between their append and the publication of it. */
+	_Atomic uint32_t inflight;
+	uint64_t wal_number;
+	uint64_t base_seq;        /* everything in it is greater */
+	_Atomic uint64_t charged; /* bytes told to cache_charge() */
+};
+
+/* A log that is being written, or was and is not yet obsolete. */
+struct db_wal {
+	struct db_wal *next; /* newer; protected by db->write_mutex */
+	struct wal_writer *writer;
+	_Atomic uint32_t refs;
+	uint64_t number;
+	bool name_durable; /* the syncing thread's */
+	bool clean;  /* closed for appends and synced; the syncing thread's */
+	bool closed; /* no more appends; protected by db->write_mutex */
+};
+
+/* The state that a read needs, immutable. */
+struct superversion {
+	_Atomic uint32_t refs;
+	struct lsm_db *db;
+	struct superversion *next_retired;
+	struct version *version;
+	unsigned mem_count;
+	struct db_mem *mems[DB_MEMS_MAX]; /* newest first; [0] is the active */
+};
+
+struct lsm_snapshot {
+	struct lsm_snapshot *next, *prev; /* protected by db->mutex */
+	uint64_t seq;
+};
+
+struct db_stripe {
+	_Alignas(CACHE_LINE) _Atomic uint64_t hits;
+	_Atomic uint64_t misses;
+};
+
+struct lsm_db {
+	/* Read by every reader, changed rarely. */
+	_Alignas(CACHE_LINE) _Atomic(struct superversion *) sv;
+	struct cache *cache;
+	struct table_cache *tables;
+	struct lsm_options opt; /* without zeros */
+	struct tree_options tree_opt;
+	struct logger log;
+	struct env_dir *dir;
+	bool read_only;
+
+	/* The sequence up to which everything is applied. */
+	_Alignas(CACHE_LINE) _Atomic uint64_t visible;
+	_Atomic uint32_t publish_waiters;
+	/* A batch could not be applied to the memtable: visible is stuck. */
+	_Atomic bool halted;
+
+	/* Writers. */
+	_Alignas(CACHE_LINE) struct mutex write_mutex;
+	struct db_mem *active;     /* protected by write_mutex */
+	struct db_wal *wal;        /* protected by write_mutex; the newest */
+	struct db_wal *oldest_wal; /* protected by write_mutex */
+	uint64_t last_seq;         /* protected by write_mutex */
+	int64_t room_bytes;        /* protected by write_mutex; see write.c */
+	bool wal_failed;           /* protected by write_mutex */
+	uint64_t writes, batches;  /* protected by write_mutex */
+	uint64_t write_bytes;      /* protected by write_mutex */
+	uint64_t wal_closed_bytes; /* protected by write_mutex */
+
+	_Alignas(CACHE_LINE) struct mutex publish_mutex;
+	struct cond publish_cond;
+
+	/* Pacing: see pace.c. */
+	_Atomic uint64_t pace_tree; /* bytes a second; 0: unlimited */
+	_Atomic uint64_t pace_mem;
+	_Atomic uint64_t pace_next_ns;
+	_Atomic uint64_t stall_ns;
+
+	/* Syncing the log: see wal_sync.c. */
+	_Alignas(CACHE_LINE) struct mutex sync_mutex;
+	struct cond sync_cond;
+	bool sync_busy;          /* protected by sync_mutex */
+	_Atomic uint64_t synced; /* sequence; everything up to it is durable */
+	_Atomic bool dirty;      /* the timer has something to do */
+	_Atomic uint64_t wal_syncs;
+
+	/* Everything else. */
+	_Alignas(CACHE_LINE) struct mutex mutex;
+	struct cond work_cond;  /* background threads wait for work */
+	struct cond done_cond;  /* others wait for a change */
+	struct cond timer_cond; /* the sync timer waits */
+	struct version_set vs;
+	struct db_mem *imm[DB_MEMS_MAX]; /* protected by mutex; newest first */
+	unsigned imm_count;              /* protected by mutex */
+	struct lsm_snapshot snapshots;   /* protected by mutex; ring head */
+	unsigned snapshot_count;         /* protected by mutex */
+	uint64_t free_wal;   /* protected by mutex; to recycle; 0: none */
+	bool flushing;       /* protected by mutex */
+	bool resuming;       /* protected by mutex: flush despite bg_err */
+	unsigned compacting; /* protected by mutex: running compactions */
+	bool compact_due;    /* protected by mutex: the tree changed */
+	bool cleanup_due;    /* protected by mutex: something to unlink */
+	int flush_err;       /* protected by mutex: of the last flush */
+	int compact_err;     /* protected by mutex: of the last compaction */
+	uint64_t flush_retry_ns, compact_retry_ns; /* protected by mutex */
+	_Atomic int bg_err;   /* sticky; changed under mutex */
+	bool manifest_failed; /* protected by mutex */
+	_Atomic bool stop;
+	uint64_t flushes, flush_written; /* protected by mutex */
+	uint64_t compactions, compact_read, compact_written; /* the same */
+	uint64_t trivial_moves;                              /* the same */
+	_Atomic(struct superversion *) retired;              /* to be reaped */
+
+	struct mutex named_mutex;
+	struct mutex resume_mutex;
+	struct rate_limiter *limiter;
+	pthread_t flush_thread, timer_thread, *compact_threads;
+	unsigned compact_thread_count;
+	bool flush_started, timer_started;
+
+	struct db_stripe stripes[DB_STRIPES];
+};
+
+/* ---- options.c ---- */
+
+/* Fills every zero in *o with its default and bounds the rest. */
+void options_complete(struct lsm_options *o);
+void options_for_tree(const struct lsm_options *o, const struct logger *log,
+		      struct tree_options *out);
+
+/* ---- memory.c: memtables and logs of the database ---- */
+
+/* One reference. NULL: no memory. */
+struct db_mem *db_mem_new(struct lsm_db *db, uint64_t wal_number,
+			  uint64_t base_seq);
+void db_mem_put(struct db_mem *m);
+/* Tells the cache's budget what the memtable takes by now. */
+void db_mem_charge(struct db_mem *m, uint64_t bytes);
+
+/* Creates the next log, one reference. */
+int db_wal_new(struct lsm_db *db, struct db_wal **out);
+/* The last put closes it and recycles or deletes the file. */
+void db_wal_put(struct lsm_db *db, struct db_wal *w);
+/* Drops the logs below number: their memtables are in tables. */
+void db_wal_drop_below(struct lsm_db *db, uint64_t number);
+
+/* ---- superversion.c ---- */
+
+/* Memory for one, so that installing cannot fail. */
+struct superversion *sv_alloc(void);
+/* Builds fresh from the active memtable, db->imm and the present version, and
+ * replaces db->sv with it. Consumes fresh. active NULL: the same as before.
+ * Called by whoever changes one of these, with db->mutex. */
+void sv_install_locked(struct lsm_db *db, struct superversion *fresh,
+		       struct db_mem *active) REQUIRES(db->mutex);
+/* The present one with a counted reference, to be given back by sv_put(). */
+struct superversion *sv_get(struct lsm_db *db);
+void sv_ref(struct superversion *sv);
+void sv_put(struct superversion *sv);
+/* The same from a user's thread: if that was the last, tables may have become
+ * obsolete, and the background is told. */
+void sv_put_user(struct superversion *sv);
+/* Frees what readers have left, and deletes tables that nobody holds. Called
+ * without locks, not pinned. */
+void sv_reap(struct lsm_db *db);
+/* At the end: nobody reads any more. */
+void sv_close(struct lsm_db *db);
+
+/* ---- write.c ---- */
+
+/* Makes the active memtable immutable and starts a new one with a new log. */
+int db_switch_locked(struct lsm_db *db) REQUIRES(db->write_mutex);
+/* The first error stops the writers. */
+void db_set_error(struct lsm_db *db, int err, const char *what);
+void db_set_error_locked(struct lsm_db *db, int err, const char *what)
+	REQUIRES(db->mutex);
+
+/* ---- pace.c ---- */
+
+/* Sleeps as long as a write of bytes must wait for the tree. */
+void pace_write(struct lsm_db *db, size_t bytes);
+/* Recomputes the speed limit; the tree or the list of memtables changed. */
+void pace_update_locked(struct lsm_db *db) REQUIRES(db->mutex);
+/* The same for the fill of the active memtable, when it is the last. */
+void pace_update_mem(struct lsm_db *db, bool last, uint64_t bytes);
+
+/* ---- wal_sync.c ---- */
+
+/* Everything up to seq, which was appended before the call, becomes durable.
+ * Shares one sync among all who wait. */
+int wal_sync_to(struct lsm_db *db, uint64_t seq);
+/* Everything up to seq is durable without the log. */
+void wal_synced_by_flush(struct lsm_db *db, uint64_t seq);
+/* Tells the timer that something was appended; cheap when it knows. */
+void wal_mark_dirty(struct lsm_db *db);
+void *wal_timer_main(void *db);
+
+/* ---- background.c ---- */
+
+int background_start(struct lsm_db *db);
+void background_stop(struct lsm_db *db);
+/* Called with every change that gives background threads something to do. */
+void background_wake_locked(struct lsm_db *db) REQUIRES(db->mutex);
+/* version_set_apply(), and the manifest's error becomes the store's. */
+int db_apply(struct lsm_db *db, const struct version_edit *edit,
+	     void (*installed)(void *arg), void *arg);
+/* Waits until the logs below number are flushed. 0 or what kept it from it. */
+int background_wait_flush(struct lsm_db *db, uint64_t number);
+/* Runs a picked compaction and installs the result; db->mutex is released
+ * meanwhile. The inputs are unmarked and c is freed. */
+int background_compact_locked(struct lsm_db *db, struct compaction *c)
+	REQUIRES(db->mutex);
+
+/* ---- recover.c ---- */
+
+/* Replays the logs into tables (read-only: into the memtable) and sets
+ * db->last_seq and db->visible. Creates the first log. */
+int recover(struct lsm_db *db);
+
+/* ---- snapshot.c ---- */
+
+/* Sequence numbers of live and named snapshots, ascending, malloc'ed. */
+int snapshots_collect_locked(struct lsm_db *db, uint64_t **out, size_t *count)
+	REQUIRES(db->mutex);
+/* Keeps vs->oldest_snapshot true after one has gone. */
+void snapshots_note_oldest_locked(struct lsm_db *db) REQUIRES(db->mutex);
+/* A snapshot at seq; NULL: no memory. */
+struct lsm_snapshot *snapshot_new_locked(struct lsm_db *db, uint64_t seq)
+	REQUIRES(db->mutex);
+void snapshot_free_locked(struct lsm_db *db, struct lsm_snapshot *s)
+	REQUIRES(db->mutex);
+
+/* ---- read.c ---- */
+
+/* The stripe of counters of the calling thread. */
+unsigned db_stripe_index(void);
+
+static inline bool db_stopping(const struct lsm_db *db)
+{
+	return atomic_load_explicit(&db->stop, memory_order_relaxed);
+}
+
+static inline int db_error(const struct lsm_db *db)
+{
+	return atomic_load_explicit(&db->bg_err, memory_order_relaxed);
+}
+
+#endif

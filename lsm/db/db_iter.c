@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * db_iter.c - what a user's iterator does: out of all versions of all keys in
+ * all sources, the newest visible one of each key, unless a tombstone hides it.
+ *
+ * The sources are the memtables and what the version adds, newest first, merged
+ * by merge_iter. The iterator holds a counted superversion, so nothing it looks
+ * at goes away, and no epoch, so it may live as long as it likes.
+ *
+ * Forward the entry shown is the merged iterator's own, and no byte of a value
+ * is copied; the user key is remembered on the step away from it, to skip its
+ * older versions. Backward the versions of a key come oldest first, so key and
+ * value are copied while the newest visible one is looked for.
+ *
+ * Range tombstones: each source says how far its answer holds (struct
+ * range_cover), so it is asked again only when the key leaves that range. A
+ * tombstone of a newer source hides everything older sources hold in its range:
+ * going forward those sources jump to its end instead of being walked.
+ *
+ * One thread at a time, as the user was told.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lsm/db/db_impl.h"
+
+/* Steps over versions of one key, or over entries that are hidden, before a
+ * seek is taken to be cheaper. */
+#define SKIP_STEPS 8
+/* Covered entries in a row before their source jumps. */
+#define JUMP_STEPS 2
+
+enum direction {
+	FORWARD,  /* merged is on the entry shown */
+	BACKWARD, /* merged is before all versions of the key shown */
+};
+
+struct source_cover {
+	struct cover_source from;
+	struct range_cover answer;
+	bool asked; /* answer holds in its range */
+};
+
+struct lsm_iter {
+	struct lsm_db *db;
+	struct superversion *sv;
+	struct iter *merged; /* NULL: there is nothing at all */
+	uint64_t seq;
+	size_t source_count;
+	struct source_cover *covers; /* by source; NULL: no tombstones */
+	struct buf lower, upper;
+	struct lsm_slice key, value; /* shown when valid */
+	bool valid;
+	enum direction direction;
+	struct buf saved_key, saved_value;
+};
+
+/* ---- making one ---- */
+
+static int cover_memtable(void *arg, struct lsm_slice key, uint64_t seq,
+			  struct range_cover *out)
+{
+	memtable_cover(arg, key, seq, out);
+	return 0;
+}
+
+static int grow_sources(struct version_iters *s)
+{
+	size_t cap = s->cap ? 2 * s->cap : 8;
+	struct iter **iters = reallocarray(s->iters, cap, sizeof(*iters));
+	struct cover_source *covers;
+
+	if (!iters)
+		return -ENOMEM;
+	s->iters = iters;
+	covers = reallocarray(s->covers, cap, sizeof(*covers));
+	if (!covers)
+		return -ENOMEM;
+	s->covers = covers;
+	s->cap = cap;
+	return 0;
+}
+
+/* Memtables without anything visible are left out: what enters them later is
+ * newer than the iterator. */
+static int add_memtables(struct superversion *sv, struct version_iters *s)
+{
+	int err;
+
+	for (unsigned i = 0; i < sv->mem_count; i++) {
+		struct memtable *m = sv->mems[i]->table;
+
+		if (memtable_empty(m))
+			continue;
+		if (s->count == s->cap) {
+			err = grow_sources(s);
+			if (err)
+				return err;
+		}
+		s->iters[s->count] = memtable_iter(m);
+		if (!s->iters[s->count])
+			return -ENOMEM;
+		s->covers[s->count] = (struct cover_source){
+			.cover = memtable_has_ranges(m) ? cover_memtable : NULL,
+			.arg = m,
+		};
+		s->count++;
+	}
+	return 0;
+}
+
+static int keep_covers(struct lsm_iter *it, const struct version_iters *s)
+{
+	bool any = false;
+
+	it->source_count = s->count;
+	for (size_t i = 0; i < s->count; i++)
+		any |= s->covers[i].cover != NULL;
+	if (!any)
+		return 0;
+	it->covers = calloc(s->count, sizeof(*it->covers));
+	if (!it->covers)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->count; i++)
+		it->covers[i].from = s->covers[i];
+	return 0;
+}
+
+static int open_sources(struct lsm_iter *it, bool no_fill_cache)
+{
+	struct sst_iter_options so = {.fill_cache = !no_fill_cache,
+				      .readahead = no_fill_cache};
+	struct version_iters s = {0};
+	int err = add_memtables(it->sv, &s);
+
+	if (!err)
+		err = version_add_iters(it->sv->version, &so,
+					buf_slice(&it->lower),
+					buf_slice(&it->upper), &s);
+	if (!err)
+		err = keep_covers(it, &s);
+	if (!err && s.count) {
+		it->merged = merge_iter_new(s.iters, s.count);
+		if (!it->merged)
+			err = -ENOMEM;
+	} else {
+		for (size_t i = 0; i < s.count; i++)
+			iter_free(s.iters[i]);
+	}
+	free(s.iters);
+	free(s.covers);
+	return err;
+}
+
+static int copy_bounds(struct lsm_iter *it, const struct lsm_iter_options *o)
+{
+	int err = 0;
+
+	if (o->lower.len)
+		err = buf_append(&it->lower, o->lower.data, o->lower.len);
+	if (!err && o->upper.len)
+		err = buf_append(&it->upper, o->upper.data, o->upper.len);
+	return err;
+}
+
+int lsm_iter_new(struct lsm_db *db, const struct lsm_iter_options *options,
+		 struct lsm_iter **out)
+{
+	static const struct lsm_iter_options none;
+	const struct lsm_iter_options *o = options ? options : &none;
+	struct lsm_iter *it = calloc(1, sizeof(*it));
+	int err;
+
+	*out = NULL;
+	if (!it)
+		return -ENOMEM;
+	it->db = db;
+	it->sv = sv_get(db);
+	/* After the superversion: see db_impl.h. acquire: pairs with the store
+	 * in publish(). */
+	it->seq = o->snapshot ? o->snapshot->seq
+			      : atomic_load_explicit(&db->visible,
+						     memory_order_acquire);
+	err = copy_bounds(it, o);
+	if (!err)
+		err = open_sources(it, o->no_fill_cache);
+	if (err) {
+		lsm_iter_free(it);
+		return err;
+	}
+	*out = it;
+	return 0;
+}
+
+void lsm_iter_free(struct lsm_iter *it)
+{
+	if (!it)
+		return;
+	iter_free(it->merged);
+	free(it->covers);
+	buf_release(&it->lower);
+	buf_release(&it->upper);
+	buf_release(&it->saved_key);
+	buf_release(&it->saved_value);
+	sv_put_user(it->sv);
+	free(it);
+}
+
+/* ---- tombstones ---- */
+
+static bool holds_for(const struct source_cover *c, struct lsm_slice key)
+{
+	const struct range_cover *a = &c->answer;
+
+	return c->asked && (!a->start.len || slice_cmp(key, a->start) >= 0) &&
+	       (!a->end.len || slice_cmp(key, a->end) < 0);
+}
+
+/* *newest: the newest visible tombstone over key in any source; 0: none. */
+static int cover_at(struct lsm_iter *it, struct lsm_slice key, uint64_t *newest)
+{
+	*newest = 0;
+	for (size_t i = 0; i < it->source_count; i++) {
+		struct source_cover *c = &it->covers[i];
+		int err;
+
+		if (!c->from.cover)
+			continue;
+		if (!holds_for(c, key)) {
+			c->asked = false;
+			err = c->from.cover(c->from.arg, key, it->seq,
+					    &c->answer);
+			if (err)
+				return err;
+			c->asked = true;
+		}
+		if (c->answer.seq > *newest)
+			*newest = c->answer.seq;
+	}
+	return 0;
+}
+
+/* Is the visible entry that merged is on hidden by a range tombstone? 1, 0 or
+ * an error. */
+static int is_covered(struct lsm_iter *it)
+{
+	uint64_t newest;
+	int err;
+
+	if (!it->covers)
+		return 0;
+	err = cover_at(it, it->merged->key, &newest);
+	return err ? err : newest > tag_seq(it->merged->tag);
+}
+
+/*
+ * The entry that merged is on is covered. If a newer source's tombstone does
+ * it, everything in the entry's source up to the tombstone's end is older: jump
+ * there. False: nothing to jump over, step.
+ */
+static bool jump_covered(struct lsm_iter *it)
+{
+	size_t source =
+		it->source_count > 1 ? merge_iter_source(it->merged) : 0;
+	struct lsm_slice end = {0};
+
+	for (size_t i = 0; i < source; i++) {
+		const struct source_cover *c = &it->covers[i];
+
+		if (c->from.cover && c->answer.seq &&
+		    (!end.len || slice_cmp(c->answer.end, end) > 0))
+			end = c->answer.end;
+	}
+	if (!end.len)
+		return false;
+	merge_iter_skip_child(it->merged, source, end, UINT64_MAX);
+	return true;
+}
+
+/* ---- forward ---- */
+
+static int unpositioned(struct lsm_iter *it, int result)
+{
+	it->valid = false;
+	return result;
+}
+
+static int at_end(struct lsm_iter *it)
+{
+	return unpositioned(it, it->merged->err ? it->merged->err : LSM_END);
+}
+
+static int save_key(struct lsm_iter *it, struct lsm_slice key)
+{
+	it->saved_key.len = 0;
+	return buf_append(&it->saved_key, key.data, key.len);
+}
+
+static int show(struct lsm_iter *it)
+{
+	struct iter *m = it->merged;
+
+	if (__builtin_expect(tag_kind(m->tag) != KIND_PUT, 0))
+		return unpositioned(
+			it, log_corrupt(&it->db->log, "store", 0,
+					"an entry of a kind that this version "
+					"does not know"));
+	it->key = m->key;
+	it->value = m->value;
+	it->direction = FORWARD;
+	it->valid = true;
+	return 0;
+}
+
+static bool past_upper(const struct lsm_iter *it, struct lsm_slice key)
+{
+	return it->upper.len && slice_cmp(key, buf_slice(&it->upper)) >= 0;
+}
+
+/*
+ * From the entry that merged is on forward to the first one to be shown. With
+ * skip_saved the versions of saved_key are passed over.
+ */
+static int find_forward(struct lsm_iter *it, bool skip_saved)
+{
+	struct iter *m = it->merged;
+	unsigned skipped = 0, covered = 0;
+	int err;
+
+	for (; m->valid; iter_next(m)) {
+	again:
+		if (past_upper(it, m->key))
+			return unpositioned(it, LSM_END);
+		if (skip_saved && slice_eq(m->key, buf_slice(&it->saved_key))) {
+			if (++skipped < SKIP_STEPS)
+				continue;
+			skipped = 0;
+			iter_seek(m, buf_slice(&it->saved_key), 0);
+			skip_saved = false;
+			if (m->valid)
+				goto again;
+			break;
+		}
+		skip_saved = false;
+		if (tag_seq(m->tag) > it->seq) {
+			if (++skipped < SKIP_STEPS)
+				continue;
+			skipped = 0;
+			err = save_key(it, m->key);
+			if (err)
+				return unpositioned(it, err);
+			iter_seek(m, buf_slice(&it->saved_key),
+				  tag_seek(it->seq));
+			if (m->valid)
+				goto again;
+			break;
+		}
+		skipped = 0;
+		if (tag_kind(m->tag) == KIND_DELETE) {
+			covered = 0;
+		} else {
+			err = is_covered(it);
+			if (err < 0)
+				return unpositioned(it, err);
+			if (!err)
+				return show(it);
+			if (++covered > JUMP_STEPS && jump_covered(it)) {
+				if (m->valid)
+					goto again;
+				break;
+			}
+		}
+		err = save_key(it, m->key);
+		if (err)
+			return unpositioned(it, err);
+		skip_saved = true;
+	}
+	return at_end(it);
+}
+
+/* ---- backward ---- */
+
+/* Remembers what the entry that merged is on says of its key. */
+static int take_version(struct lsm_iter *it, bool *found)
+{
+	struct iter *m = it->merged;
+	int covered;
+
+	*found = false;
+	if (tag_kind(m->tag) == KIND_DELETE)
+		return 0;
+	covered = is_covered(it);
+	if (covered)
+		return covered < 0 ? covered : 0;
+	if (tag_kind(m->tag) != KIND_PUT)
+		return log_corrupt(&it->db->log, "store", 0,
+				   "an entry of a kind that this version does "
+				   "not know");
+	it->saved_value.len = 0;
+	*found = true;
+	return buf_append(&it->saved_value, m->value.data, m->value.len);
+}
+
+/* Looks saved_key's newest visible version up directly and moves before all
+ * of its versions. */
+static int seek_version(struct lsm_iter *it, bool *found)
+{
+	struct iter *m = it->merged;
+	struct lsm_slice key = buf_slice(&it->saved_key);
+	int err = 0;
+
+	*found = false;
+	iter_seek(m, key, tag_seek(it->seq));
+	if (m->valid && slice_eq(m->key, key))
+		err = take_version(it, found);
+	if (!m->valid && m->err)
+		err = m->err;
+	if (!err)
+		iter_seek_for_prev(m, key, UINT64_MAX);
+	return err;
+}
+
+/* The newest visible version of the key that merged is on, whose versions come
+ * oldest first; moves before all of them. */
+static int walk_versions(struct lsm_iter *it, bool *found)
+{
+	struct iter *m = it->merged;
+	unsigned steps = 0;
+	int err = save_key(it, m->key);
+
+	*found = false;
+	while (!err && m->valid &&
+	       slice_eq(m->key, buf_slice(&it->saved_key))) {
+		if (++steps > SKIP_STEPS)
+			return seek_version(it, found);
+		if (tag_seq(m->tag) <= it->seq)
+			err = take_version(it, found);
+		if (!err)
+			iter_prev(m);
+	}
+	/* What could not be read may be a newer version. */
+	if (!err && !m->valid)
+		err = m->err;
+	return err;
+}
+
+/* From the entry that merged is on, the last version of its key, backward to
+ * the first key to be shown. */
+static int find_backward(struct lsm_iter *it)
+{
+	struct iter *m = it->merged;
+	bool found;
+	int err;
+
+	while (m->valid) {
+		if (it->lower.len &&
+		    slice_cmp(m->key, buf_slice(&it->lower)) < 0)
+			return unpositioned(it, LSM_END);
+		err = walk_versions(it, &found);
+		if (err)
+			return unpositioned(it, err);
+		if (found) {
+			it->key = buf_slice(&it->saved_key);
+			it->value = buf_slice(&it->saved_value);
+			it->direction = BACKWARD;
+			it->valid = true;
+			return 0;
+		}
+	}
+	return at_end(it);
+}
+
+/* ---- the interface ---- */
+
+int lsm_iter_first(struct lsm_iter *it)
+{
+	if (!it->merged)
+		return LSM_END;
+	if (it->lower.len)
+		iter_seek(it->merged, buf_slice(&it->lower), tag_seek(it->seq));
+	else
+		iter_first(it->merged);
+	return find_forward(it, false);
+}
+
+int lsm_iter_last(struct lsm_iter *it)
+{
+	if (!it->merged)
+		return LSM_END;
+	if (it->upper.len)
+		iter_seek_for_prev(it->merged, buf_slice(&it->upper),
+				   UINT64_MAX);
+	else
+		iter_last(it->merged);
+	return find_backward(it);
+}
+
+int lsm_iter_seek(struct lsm_iter *it, struct lsm_slice key)
+{
+	if (!it->merged)
+		return LSM_END;
+	if (!key.len ||
+	    (it->lower.len && slice_cmp(key, buf_slice(&it->lower)) < 0))
+		return lsm_iter_first(it);
+	iter_seek(it->merged, key, tag_seek(it->seq));
+	return find_forward(it, false);
+}
+
+int lsm_iter_seek_for_prev(struct lsm_iter *it, struct lsm_slice key)
+{
+	if (!it->merged)
+		return LSM_END;
+	if (!key.len)
+		return unpositioned(it, LSM_END);
+	if (past_upper(it, key))
+		return lsm_iter_last(it);
+	iter_seek_for_prev(it->merged, key, 0);
+	return find_backward(it);
+}
+
+int lsm_iter_next(struct lsm_iter *it)
+{
+	int err;
+
+	if (!it->valid)
+		return -EINVAL;
+	if (it->direction == BACKWARD) {
+		iter_seek(it->merged, buf_slice(&it->saved_key), 0);
+		return find_forward(it, false);
+	}
+	err = save_key(it, it->key);
+	if (err)
+		return unpositioned(it, err);
+	iter_next(it->merged);
+	return find_forward(it, true);
+}
+
+int lsm_iter_prev(struct lsm_iter *it)
+{
+	int err;
+
+	if (!it->valid)
+		return -EINVAL;
+	if (it->direction == FORWARD) {
+		err = save_key(it, it->key);
+		if (err)
+			return unpositioned(it, err);
+		iter_seek_for_prev(it->merged, buf_slice(&it->saved_key),
+				   UINT64_MAX);
+	}
+	return find_backward(it);
+}
+
+bool lsm_iter_valid(const struct lsm_iter *it)
+{
+	return it->valid;
+}
+
+struct lsm_slice lsm_iter_key(const struct lsm_iter *it)
+{
+	assert(it->valid);
+	return it->key;
+}
+
+struct lsm_slice lsm_iter_value(const struct lsm_iter *it)
+{
+	assert(it->valid);
+	return it->value;
+}

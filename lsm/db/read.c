@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * read.c - looking up keys.
+ *
+ * A get that finds all it needs in memory takes no lock and touches no shared
+ * counter: it pins an epoch, searches the superversion and copies the value
+ * into the caller's own buffer. Only when a block must be read, or a large
+ * value is handed out where it lies, is the superversion counted and the pin
+ * ended, since a pin must never last as long as I/O.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lsm/base/hash.h"
+#include "lsm/db/db_impl.h"
+
+/* Keys looked up under one pin before other threads' garbage gets a chance. */
+#define MULTI_PIN_KEYS 64
+
+/* What lsm_pin.owner points to when a value lies outside the pin's buffer. */
+struct held {
+	struct sst_pin sst; /* or */
+	struct superversion *sv;
+	struct cache *cache;
+};
+
+static void held_release(void *owner)
+{
+	struct held *h = owner;
+
+	if (h->sv)
+		sv_put_user(h->sv);
+	else
+		sst_pin_release(&h->sst, h->cache);
+	free(h);
+}
+
+static void pin_clear(struct lsm_pin *pin)
+{
+	if (pin->release)
+		pin->release(pin->owner);
+	pin->owner = NULL;
+	pin->release = NULL;
+	pin->data = NULL;
+	pin->len = 0;
+}
+
+void lsm_unpin(struct lsm_pin *pin)
+{
+	pin_clear(pin);
+	free(pin->buffer);
+	pin->buffer = NULL;
+	pin->buffer_bytes = 0;
+}
+
+static int pin_copy(struct lsm_pin *pin, struct lsm_slice value)
+{
+	if (pin->buffer_bytes < value.len || !pin->buffer) {
+		size_t bytes = value.len < 128 ? 128 : value.len;
+		void *grown = malloc(bytes);
+
+		if (!grown)
+			return -ENOMEM;
+		free(pin->buffer);
+		pin->buffer = grown;
+		pin->buffer_bytes = bytes;
+	}
+	if (value.len)
+		memcpy(pin->buffer, value.data, value.len);
+	pin->data = pin->buffer;
+	pin->len = value.len;
+	return 0;
+}
+
+static int pin_hold(struct lsm_pin *pin, struct superversion *sv,
+		    const struct sst_pin *sst, struct lsm_slice value,
+		    struct cache *cache)
+{
+	struct held *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	if (sst)
+		h->sst = *sst;
+	h->sv = sv;
+	h->cache = cache;
+	pin->owner = h;
+	pin->release = held_release;
+	pin->data = value.data;
+	pin->len = value.len;
+	return 0;
+}
+
+unsigned db_stripe_index(void)
+{
+	static _Atomic unsigned next;
+	static _Thread_local unsigned mine;
+
+	if (!mine)
+		mine = 1 + atomic_fetch_add_explicit(&next, 1,
+						     memory_order_relaxed) %
+				   DB_STRIPES;
+	return mine - 1;
+}
+
+static void count_get(struct lsm_db *db, bool hit)
+{
+	struct db_stripe *s = &db->stripes[db_stripe_index()];
+
+	atomic_fetch_add_explicit(hit ? &s->hits : &s->misses, 1,
+				  memory_order_relaxed);
+}
+
+/* enum lookup_result or -errno. */
+static int lookup_mems(struct superversion *sv, struct lsm_slice key,
+		       uint64_t seq, enum entry_kind *kind,
+		       struct lsm_slice *value)
+{
+	int r = LOOKUP_MISS;
+
+	for (unsigned i = 0; i < sv->mem_count && r == LOOKUP_MISS; i++)
+		r = memtable_lookup(sv->mems[i]->table, key, seq, kind, value);
+	return r;
+}
+
+/* The store never writes another kind, so this is a damaged table. */
+static int bad_kind(struct lsm_db *db)
+{
+	return log_corrupt(&db->log, "store", 0,
+			   "a value of a kind that this version does not know");
+}
+
+/*
+ * The part of a get that needs no I/O; the caller is pinned. LOOKUP_FOUND: the
+ * value is in pin. -EAGAIN: ask get_from_tables().
+ */
+static int get_pinned(struct lsm_db *db, struct superversion *sv,
+		      struct lsm_slice key, uint64_t seq, struct lsm_pin *pin)
+{
+	enum entry_kind kind = KIND_PUT;
+	struct lsm_slice value;
+	struct sst_pin sst = {0};
+	int r = lookup_mems(sv, key, seq, &kind, &value);
+	int err;
+
+	if (r == LOOKUP_FOUND && value.len > DB_COPY_MAX) {
+		if (kind != KIND_PUT)
+			return bad_kind(db);
+		sv_ref(sv);
+		err = pin_hold(pin, sv, NULL, value, NULL);
+		if (err)
+			sv_put_user(sv);
+		return err ? err : LOOKUP_FOUND;
+	}
+	if (r == LOOKUP_MISS) {
+		r = version_lookup(sv->version, key, seq, SST_LOOKUP_CACHED,
+				   &kind, &sst);
+		value = sst.data;
+		if (r == LOOKUP_FOUND && value.len > DB_COPY_MAX)
+			return -EAGAIN;
+	}
+	if (r != LOOKUP_FOUND)
+		return r;
+	if (kind != KIND_PUT)
+		return bad_kind(db);
+	err = pin_copy(pin, value);
+	return err ? err : LOOKUP_FOUND;
+}
+
+/* The same with I/O, in the tables only; the caller holds sv. */
+static int get_from_tables(struct lsm_db *db, struct superversion *sv,
+			   struct lsm_slice key, uint64_t seq,
+			   struct lsm_pin *pin)
+{
+	enum entry_kind kind = KIND_PUT;
+	struct sst_pin sst = {0};
+	int r = version_lookup(sv->version, key, seq, 0, &kind, &sst);
+	int err = 0;
+
+	if (r == LOOKUP_FOUND && kind != KIND_PUT) {
+		sst_pin_release(&sst, db->cache);
+		return bad_kind(db);
+	}
+	if (r == LOOKUP_FOUND && sst.data.len > DB_COPY_MAX) {
+		err = pin_hold(pin, NULL, &sst, sst.data, db->cache);
+		if (!err)
+			return r;
+	} else if (r == LOOKUP_FOUND) {
+		err = pin_copy(pin, sst.data);
+	}
+	sst_pin_release(&sst, db->cache);
+	return err ? err : r;
+}
+
+static int get_result(struct lsm_db *db, int r)
+{
+	count_get(db, r == LOOKUP_FOUND);
+	if (r < 0)
+		return r;
+	return r == LOOKUP_FOUND ? 0 : LSM_NOTFOUND;
+}
+
+/* The sequence to read at; after the superversion was loaded. */
+static uint64_t read_seq(struct lsm_db *db, const struct lsm_snapshot *snapshot)
+{
+	/* acquire: pairs with the store in publish(): what is visible has
+	 * been inserted. */
+	return snapshot ? snapshot->seq
+			: atomic_load_explicit(&db->visible,
+					       memory_order_acquire);
+}
+
+int lsm_get(struct lsm_db *db, const struct lsm_snapshot *snapshot,
+	    struct lsm_slice key, struct lsm_pin *value)
+{
+	struct superversion *sv;
+	uint64_t seq;
+	int r;
+
+	pin_clear(value);
+	if (!key.len || key.len > LSM_KEY_MAX)
+		return -EINVAL;
+	epoch_pin();
+	/* acquire: pairs with the release in sv_install_locked(). */
+	sv = atomic_load_explicit(&db->sv, memory_order_acquire);
+	seq = read_seq(db, snapshot);
+	r = get_pinned(db, sv, key, seq, value);
+	if (r == -EAGAIN)
+		sv_ref(sv);
+	epoch_unpin();
+	if (r == -EAGAIN) {
+		r = get_from_tables(db, sv, key, seq, value);
+		sv_put_user(sv);
+	}
+	return get_result(db, r);
+}
+
+/* ---- many keys ---- */
+
+struct multi {
+	struct lsm_db *db;
+	struct superversion *sv; /* counted */
+	uint64_t seq;
+	size_t count;
+	const struct lsm_slice *keys;
+	struct lsm_pin *values;
+	int *results; /* enum lookup_result or -errno until the end */
+};
+
+static bool bad_key(struct lsm_slice key)
+{
+	return !key.len || key.len > LSM_KEY_MAX;
+}
+
+static void multi_memory(struct multi *m)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		if (i % MULTI_PIN_KEYS == 0) {
+			if (i)
+				epoch_unpin();
+			epoch_pin();
+		}
+		pin_clear(&m->values[i]);
+		m->results[i] = bad_key(m->keys[i])
+					? -EINVAL
+					: get_pinned(m->db, m->sv, m->keys[i],
+						     m->seq, &m->values[i]);
+	}
+	if (m->count)
+		epoch_unpin();
+}
+
+/* The indexes of the keys that need I/O, in the order of the keys, so that
+ * each block is read once and the disk is walked forward. */
+static int cmp_keys(const void *a, const void *b, void *arg)
+{
+	const struct lsm_slice *keys = arg;
+
+	return slice_cmp(keys[*(const size_t *)a], keys[*(const size_t *)b]);
+}
+
+static void multi_tables(struct multi *m, const size_t *order, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t k = order ? order[i] : i;
+
+		if (m->results[k] == -EAGAIN)
+			m->results[k] =
+				get_from_tables(m->db, m->sv, m->keys[k],
+						m->seq, &m->values[k]);
+	}
+}
+
+static size_t multi_missing(struct multi *m, size_t *order)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->count; i++) {
+		if (m->results[i] != -EAGAIN)
+			continue;
+		if (order)
+			order[n] = i;
+		n++;
+	}
+	return n;
+}
+
+static void multi_io(struct multi *m)
+{
+	size_t n = multi_missing(m, NULL);
+	size_t *order;
+
+	if (!n)
+		return;
+	order = malloc(n * sizeof(*order));
+	if (!order) { /* slower, not wrong */
+		multi_tables(m, NULL, m->count);
+		return;
+	}
+	multi_missing(m, order);
+	qsort_r(order, n, sizeof(*order), cmp_keys, (void *)m->keys);
+	multi_tables(m, order, n);
+	free(order);
+}
+
+int lsm_multi_get(struct lsm_db *db, const struct lsm_snapshot *snapshot,
+		  size_t count, const struct lsm_slice *keys,
+		  struct lsm_pin *values, int *results)
+{
+	struct multi m = {.db = db,
+			  .sv = sv_get(db),
+			  .count = count,
+			  .keys = keys,
+			  .values = values,
+			  .results = results};
+	int err = 0;
+
+	m.seq = read_seq(db, snapshot);
+	multi_memory(&m);
+	multi_io(&m);
+	sv_put_user(m.sv);
+	for (size_t i = 0; i < count; i++) {
+		results[i] = get_result(db, results[i]);
+		if (results[i] < 0 && !err)
+			err = results[i];
+	}
+	return err;
+}

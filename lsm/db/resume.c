@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * resume.c - going on after the log or the manifest could not be written.
+ *
+ * The order is what makes it safe: a fresh manifest, then a fresh log and
+ * memtable, then everything older is flushed into tables, and only then are
+ * writers let in. So no log that ended in a failed append is ever needed by a
+ * recovery together with records of a later one, and whatever was acknowledged
+ * but could not be synced becomes durable in tables.
+ */
+#include <errno.h>
+
+#include "lsm/db/db_impl.h"
+
+int lsm_background_error(struct lsm_db *db)
+{
+	int err;
+
+	mutex_lock(&db->mutex);
+	err = db_error(db);
+	if (!err)
+		err = db->flush_err;
+	if (!err)
+		err = db->compact_err;
+	mutex_unlock(&db->mutex);
+	return err;
+}
+
+static int resume_manifest(struct lsm_db *db)
+{
+	bool needed;
+	int err;
+
+	mutex_lock(&db->mutex);
+	needed = db->manifest_failed;
+	mutex_unlock(&db->mutex);
+	if (!needed)
+		return 0;
+	err = version_set_resume(&db->vs);
+	if (err)
+		return err;
+	mutex_lock(&db->mutex);
+	db->manifest_failed = false;
+	mutex_unlock(&db->mutex);
+	return 0;
+}
+
+/* *number is the log whose predecessors must be flushed. */
+static int resume_log(struct lsm_db *db, uint64_t *number)
+{
+	int err = 0;
+
+	mutex_lock(&db->write_mutex);
+	if (db->wal_failed) {
+		err = db_switch_locked(db);
+		db->room_bytes = 0;
+	}
+	*number = db->wal->number;
+	mutex_unlock(&db->write_mutex);
+	return err;
+}
+
+static int resume_serialized(struct lsm_db *db)
+{
+	uint64_t number;
+	int err;
+
+	if (atomic_load(&db->halted))
+		return db_error(db);
+	err = resume_manifest(db);
+	if (!err)
+		err = resume_log(db, &number);
+	if (err)
+		return err;
+
+	mutex_lock(&db->mutex);
+	db->resuming = true;
+	db->compact_err = 0;
+	mutex_unlock(&db->mutex);
+	err = background_wait_flush(db, number);
+	mutex_lock(&db->mutex);
+	db->resuming = false;
+	if (!err && db_error(db)) {
+		atomic_store_explicit(&db->bg_err, 0, memory_order_relaxed);
+		logger_printf(&db->log, LSM_LOG_INFO,
+			      "the store takes writes again");
+	}
+	pace_update_locked(db);
+	background_wake_locked(db);
+	cond_broadcast(&db->done_cond);
+	mutex_unlock(&db->mutex);
+	return err;
+}
+
+int lsm_resume(struct lsm_db *db)
+{
+	int err;
+
+	if (db->read_only)
+		return 0;
+	mutex_lock(&db->resume_mutex);
+	err = lsm_background_error(db);
+	if (err)
+		err = resume_serialized(db);
+	mutex_unlock(&db->resume_mutex);
+	return err;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wal_sync.c - making the log durable: one sync at a time, shared by all who
+ * wait for it.
+ *
+ * Whoever finds no sync under way leads one: it notes the last sequence
+ * appended, syncs every log that may hold unsynced records, older ones first,
+ * and raises db->synced to what it noted. Those who come meanwhile wait; when
+ * it is done, the first of them whose write was not covered leads the next one,
+ * which covers all of them.
+ *
+ * A log's name is made durable together with its first bytes: a record that
+ * was synced in a file that the directory forgot would be lost.
+ *
+ * The timer thread syncs what writers without sync have appended. It sleeps
+ * without a timeout while there is nothing of the kind: an idle store costs no
+ * wake-up. It is also the one that tries lsm_resume() now and then while the
+ * disk is full, so that a store does not stay read-only after space came back.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lsm/db/db_impl.h"
+
+#define SYNC_LOGS_MAX      (DB_MEMS_MAX + 2)
+#define RESUME_INTERVAL_MS 1000
+
+/* The logs that may hold unsynced bytes, oldest first, referenced; *seq is the
+ * last sequence appended to them. */
+static unsigned collect(struct lsm_db *db, struct db_wal **logs, uint64_t *seq)
+{
+	unsigned n = 0;
+
+	mutex_lock(&db->write_mutex);
+	*seq = db->last_seq;
+	for (struct db_wal *w = db->oldest_wal; w && n < SYNC_LOGS_MAX;
+	     w = w->next) {
+		if (w->clean)
+			continue;
+		atomic_fetch_add_explicit(&w->refs, 1, memory_order_relaxed);
+		logs[n++] = w;
+	}
+	mutex_unlock(&db->write_mutex);
+	return n;
+}
+
+static int sync_names(struct lsm_db *db, struct db_wal **logs, unsigned n)
+{
+	bool needed = false;
+	int err;
+
+	for (unsigned i = 0; i < n; i++)
+		needed |= !logs[i]->name_durable;
+	if (!needed)
+		return 0;
+	err = env_dir_sync(db->dir);
+	if (err)
+		return err;
+	for (unsigned i = 0; i < n; i++)
+		logs[i]->name_durable = true;
+	return 0;
+}
+
+static int lead(struct lsm_db *db)
+{
+	struct db_wal *logs[SYNC_LOGS_MAX];
+	uint64_t seq;
+	unsigned n = collect(db, logs, &seq);
+	int err = sync_names(db, logs, n);
+
+	for (unsigned i = 0; i < n; i++) {
+		/* All but the newest were closed for appends when they were
+		 * collected, so one sync is for good. */
+		if (!err)
+			err = wal_writer_sync(logs[i]->writer);
+		if (!err && i + 1 < n)
+			logs[i]->clean = true;
+	}
+	atomic_fetch_add_explicit(&db->wal_syncs, 1, memory_order_relaxed);
+	if (err) {
+		mutex_lock(&db->write_mutex);
+		db->wal_failed = true;
+		db_set_error(db, err, "syncing the log");
+		mutex_unlock(&db->write_mutex);
+	} else {
+		wal_synced_by_flush(db, seq);
+	}
+	for (unsigned i = 0; i < n; i++)
+		db_wal_put(db, logs[i]);
+	return err;
+}
+
+void wal_synced_by_flush(struct lsm_db *db, uint64_t seq)
+{
+	uint64_t old = atomic_load_explicit(&db->synced, memory_order_relaxed);
+
+	/* release: pairs with the acquire in wal_sync_to(). */
+	while (old < seq && !atomic_compare_exchange_weak_explicit(
+				    &db->synced, &old, seq,
+				    memory_order_release, memory_order_relaxed))
+		;
+}
+
+static bool is_synced(struct lsm_db *db, uint64_t seq)
+{
+	/* acquire: pairs with the release in wal_synced_by_flush(). */
+	return atomic_load_explicit(&db->synced, memory_order_acquire) >= seq;
+}
+
+int wal_sync_to(struct lsm_db *db, uint64_t seq)
+{
+	int err = 0;
+
+	if (is_synced(db, seq))
+		return 0;
+	mutex_lock(&db->sync_mutex);
+	while (!err && !is_synced(db, seq)) {
+		if (db->sync_busy) {
+			cond_wait(&db->sync_cond, &db->sync_mutex);
+			continue;
+		}
+		err = db_error(db);
+		if (err)
+			break;
+		db->sync_busy = true;
+		mutex_unlock(&db->sync_mutex);
+		err = lead(db);
+		mutex_lock(&db->sync_mutex);
+		db->sync_busy = false;
+		cond_broadcast(&db->sync_cond);
+	}
+	mutex_unlock(&db->sync_mutex);
+	return err;
+}
+
+int lsm_sync(struct lsm_db *db)
+{
+	int err = db_error(db);
+
+	if (db->read_only || err)
+		return err;
+	/* acquire: what is visible was appended. Acknowledged writes are
+	 * visible. */
+	return wal_sync_to(
+		db, atomic_load_explicit(&db->visible, memory_order_acquire));
+}
+
+void wal_mark_dirty(struct lsm_db *db)
+{
+	if (atomic_load_explicit(&db->dirty, memory_order_relaxed) ||
+	    db->opt.wal_sync_interval_ms == UINT32_MAX)
+		return;
+	mutex_lock(&db->mutex);
+	if (!atomic_load_explicit(&db->dirty, memory_order_relaxed)) {
+		atomic_store_explicit(&db->dirty, true, memory_order_relaxed);
+		cond_signal(&db->timer_cond);
+	}
+	mutex_unlock(&db->mutex);
+}
+
+/* Waits for the time to pass, or for the end. */
+static void wait_ms_locked(struct lsm_db *db, uint32_t ms) REQUIRES(db->mutex)
+{
+	uint64_t now = clock_ns();
+	uint64_t until = now + ms * 1000000ull;
+
+	while (!db_stopping(db) && now < until) {
+		cond_timedwait(&db->timer_cond, &db->mutex, until - now);
+		now = clock_ns();
+	}
+}
+
+static bool is_full_disk(int err)
+{
+	return err == -ENOSPC || err == -EDQUOT;
+}
+
+static void sync_appended(struct lsm_db *db)
+{
+	uint64_t seq;
+
+	mutex_lock(&db->write_mutex);
+	seq = db->last_seq;
+	mutex_unlock(&db->write_mutex);
+	/* An error is sticky, logged, and the next writer's to see. */
+	(void)wal_sync_to(db, seq);
+}
+
+void *wal_timer_main(void *arg)
+{
+	struct lsm_db *db = arg;
+
+	mutex_lock(&db->mutex);
+	while (!db_stopping(db)) {
+		if (is_full_disk(db_error(db))) {
+			wait_ms_locked(db, RESUME_INTERVAL_MS);
+			mutex_unlock(&db->mutex);
+			if (!db_stopping(db))
+				(void)lsm_resume(db);
+			mutex_lock(&db->mutex);
+			continue;
+		}
+		if (!atomic_load_explicit(&db->dirty, memory_order_relaxed)) {
+			cond_wait(&db->timer_cond, &db->mutex);
+			continue;
+		}
+		wait_ms_locked(db, db->opt.wal_sync_interval_ms);
+		if (db_stopping(db))
+			break;
+		/* Cleared before the sequence is read: a writer that appends
+		 * after that sets it again. */
+		atomic_store_explicit(&db->dirty, false, memory_order_relaxed);
+		mutex_unlock(&db->mutex);
+		sync_appended(db);
+		mutex_lock(&db->mutex);
+	}
+	mutex_unlock(&db->mutex);
+	return NULL;
+}

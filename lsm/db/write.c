@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * write.c - the commit pipeline.
+ *
+ *   pace       sleep as long as the tree's debt asks for (pace.c)
+ *   append     write_mutex: room in the memtable, sequence numbers, the log
+ *   apply      insert into the memtable, beside other writers
+ *   publish    wait until the predecessor is visible, then be visible
+ *   sync       when asked for: one fdatasync for all who wait (wal_sync.c)
+ *
+ * A batch is visible before it is durable: whoever reads it before its writer
+ * was acknowledged may lose it in a power failure, as with every write that
+ * did not ask for a sync. In exchange no writer waits for another one's disk.
+ *
+ * room_bytes counts down the bytes appended until the memtable's size is looked
+ * at again, so that a write does not have to add up the arena each time.
+ *
+ * When the log refuses, the error is sticky and the sequence numbers of the
+ * failed batch are published as empty, so that nobody waits for them and no
+ * later batch gets them. When a batch cannot be applied to the memtable (no
+ * memory), half of it may be there: visible then stays below it for good.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "lsm/base/coding.h"
+#include "lsm/db/db_impl.h"
+
+/* Encoded single operations up to this size are built on the stack. */
+#define SMALL_BATCH_BYTES 1024
+#define PUBLISH_SPINS     100
+#define PUBLISH_YIELDS    20
+
+static void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+void db_set_error_locked(struct lsm_db *db, int err, const char *what)
+{
+	if (db_error(db))
+		return;
+	atomic_store_explicit(&db->bg_err, err, memory_order_relaxed);
+	logger_printf(&db->log, LSM_LOG_ERROR,
+		      "%s: %s; the store takes no more writes", what,
+		      lsm_strerror(err));
+	cond_broadcast(&db->done_cond);
+	cond_broadcast(&db->work_cond);
+	cond_broadcast(&db->timer_cond);
+}
+
+void db_set_error(struct lsm_db *db, int err, const char *what)
+{
+	mutex_lock(&db->mutex);
+	db_set_error_locked(db, err, what);
+	mutex_unlock(&db->mutex);
+}
+
+int db_switch_locked(struct lsm_db *db)
+{
+	struct superversion *sv = sv_alloc();
+	struct db_wal *wal = NULL;
+	struct db_mem *mem;
+	int err;
+
+	if (!sv)
+		return -ENOMEM;
+	err = db_wal_new(db, &wal);
+	if (err)
+		goto fail;
+	mem = db_mem_new(db, wal->number, db->last_seq);
+	if (!mem) {
+		db_wal_put(db, wal);
+		err = -ENOMEM;
+		goto fail;
+	}
+	db_mem_charge(db->active, memtable_bytes(db->active->table));
+
+	db->wal->closed = true;
+	db->wal->next = wal;
+	db->wal = wal;
+	db->wal_failed = false;
+	mutex_lock(&db->mutex);
+	for (unsigned i = db->imm_count++; i > 0; i--)
+		db->imm[i] = db->imm[i - 1];
+	db->imm[0] = db->active;
+	db->active = mem;
+	sv_install_locked(db, sv, mem);
+	pace_update_locked(db);
+	background_wake_locked(db);
+	mutex_unlock(&db->mutex);
+	return 0;
+fail:
+	free(sv);
+	return err;
+}
+
+/* What keeps the memtable from being switched, or 0 when nothing does any
+ * more; waits with db->mutex. */
+static int wait_for_room_locked(struct lsm_db *db) REQUIRES(db->mutex)
+{
+	background_wake_locked(db);
+	for (;;) {
+		bool full = db->imm_count + 1 >= db->opt.write_buffer_count;
+		bool deep = db->vs.current->count[0] >= db->opt.level0_stop &&
+			    !db->opt.no_background_compaction;
+
+		if (db_error(db))
+			return db_error(db);
+		if (!full && !deep)
+			return 0;
+		if (full && db->flush_err)
+			return db->flush_err;
+		if (deep && db->compact_err)
+			return db->compact_err;
+		cond_wait(&db->done_cond, &db->mutex);
+	}
+}
+
+/* Gives up write_mutex while it waits, so everything may have changed. */
+static int wait_for_room(struct lsm_db *db) REQUIRES(db->write_mutex)
+{
+	uint64_t start = clock_ns();
+	int err;
+
+	mutex_unlock(&db->write_mutex);
+	mutex_lock(&db->mutex);
+	err = wait_for_room_locked(db);
+	mutex_unlock(&db->mutex);
+	atomic_fetch_add_explicit(&db->stall_ns, clock_ns() - start,
+				  memory_order_relaxed);
+	mutex_lock(&db->write_mutex);
+	return err;
+}
+
+/* How much may be appended before the memtable is looked at again. */
+static int64_t room_step(const struct lsm_db *db)
+{
+	uint64_t step = db->opt.write_buffer_bytes / 16;
+
+	return (int64_t)(step < 65536 ? step : 65536);
+}
+
+static bool can_switch(struct lsm_db *db)
+{
+	bool ok;
+
+	mutex_lock(&db->mutex);
+	ok = db->imm_count + 1 < db->opt.write_buffer_count &&
+	     (db->vs.current->count[0] < db->opt.level0_stop ||
+	      db->opt.no_background_compaction);
+	mutex_unlock(&db->mutex);
+	return ok;
+}
+
+static int make_room_locked(struct lsm_db *db, size_t bytes)
+	REQUIRES(db->write_mutex)
+{
+	for (;;) {
+		uint64_t used;
+		bool last;
+		int err = db_error(db);
+
+		if (err)
+			return err;
+		if (db->room_bytes > 0)
+			break;
+		used = memtable_bytes(db->active->table);
+		db_mem_charge(db->active, used);
+		if (used < db->opt.write_buffer_bytes ||
+		    memtable_empty(db->active->table)) {
+			mutex_lock(&db->mutex);
+			last = db->imm_count + 1 >= db->opt.write_buffer_count;
+			mutex_unlock(&db->mutex);
+			pace_update_mem(db, last, used);
+			db->room_bytes = room_step(db);
+			break;
+		}
+		if (can_switch(db))
+			err = db_switch_locked(db);
+		else
+			err = wait_for_room(db);
+		if (err)
+			return err;
+	}
+	db->room_bytes -= (int64_t)bytes;
+	return 0;
+}
+
+/* Waits until the sequence before first is visible, then makes last so. */
+static int publish(struct lsm_db *db, uint64_t first, uint64_t last)
+{
+	unsigned spins = 0;
+	bool halted = false;
+
+	/* acquire: pairs with the store below in the predecessor, whose
+	 * entries a reader of our sequence number must see too. */
+	while (atomic_load_explicit(&db->visible, memory_order_acquire) !=
+	       first - 1) {
+		if (spins < PUBLISH_SPINS) {
+			cpu_relax();
+		} else if (spins < PUBLISH_SPINS + PUBLISH_YIELDS) {
+			sched_yield();
+		} else {
+			mutex_lock(&db->publish_mutex);
+			/* seq_cst: pairs with the store of visible and the load
+			 * of publish_waiters below; one of us sees the other.
+			 */
+			atomic_fetch_add(&db->publish_waiters, 1);
+			while (atomic_load(&db->visible) != first - 1 &&
+			       !atomic_load(&db->halted))
+				cond_wait(&db->publish_cond,
+					  &db->publish_mutex);
+			atomic_fetch_sub(&db->publish_waiters, 1);
+			halted = atomic_load(&db->visible) != first - 1;
+			mutex_unlock(&db->publish_mutex);
+			if (halted)
+				return db_error(db);
+		}
+		spins++;
+	}
+	atomic_store(&db->visible, last);
+	if (atomic_load(&db->publish_waiters)) {
+		mutex_lock(&db->publish_mutex);
+		cond_broadcast(&db->publish_cond);
+		mutex_unlock(&db->publish_mutex);
+	}
+	return 0;
+}
+
+/* A batch is in the log and perhaps half in the memtable: nothing from it on
+ * can ever become visible in this process. */
+static void halt(struct lsm_db *db, int err)
+{
+	db_set_error(db, err, "applying a batch");
+	atomic_store(&db->halted, true);
+	mutex_lock(&db->publish_mutex);
+	cond_broadcast(&db->publish_cond);
+	mutex_unlock(&db->publish_mutex);
+}
+
+static int append_locked(struct lsm_db *db, uint8_t *rep, size_t len,
+			 uint64_t first) REQUIRES(db->write_mutex)
+{
+	uint64_t end;
+	int err;
+
+	put_le64(rep, first);
+	err = wal_writer_append(db->wal->writer, lsm_slice(NULL, 0),
+				lsm_slice(rep, len), &end);
+	if (err) {
+		db->wal_failed = true;
+		db_set_error(db, err, "appending to the log");
+	}
+	return err;
+}
+
+/* rep: an encoded batch of count operations; its header is written here. */
+static int write_rep(struct lsm_db *db, uint8_t *rep, size_t len,
+		     uint32_t count, uint64_t data_bytes, bool sync)
+{
+	struct db_mem *mem;
+	uint64_t first, last;
+	int err, publish_err;
+
+	if (len >= WAL_RECORD_MAX)
+		return -EINVAL;
+	pace_write(db, len);
+
+	mutex_lock(&db->write_mutex);
+	err = make_room_locked(db, len);
+	if (!err && count > SEQ_MAX - db->last_seq)
+		err = -EOVERFLOW;
+	if (err) {
+		mutex_unlock(&db->write_mutex);
+		return err;
+	}
+	first = db->last_seq + 1;
+	last = db->last_seq + count;
+	db->last_seq = last;
+	mem = db->active;
+	err = append_locked(db, rep, len, first);
+	if (!err) {
+		db->batches++;
+		db->writes += count;
+		db->write_bytes += data_bytes;
+	}
+	atomic_fetch_add_explicit(&mem->inflight, 1, memory_order_relaxed);
+	mutex_unlock(&db->write_mutex);
+
+	if (!err) {
+		wal_mark_dirty(db);
+		err = memtable_apply(mem->table, lsm_slice(rep, len));
+		if (err) {
+			/* inflight stays: the memtable is never flushed */
+			halt(db, err);
+			return err;
+		}
+	}
+	publish_err = publish(db, first, last);
+	if (publish_err)
+		return publish_err;
+	/* release: pairs with the acquire of the flush, which then finds all
+	 * entries in place and visible. */
+	atomic_fetch_sub_explicit(&mem->inflight, 1, memory_order_release);
+	if (!err && sync)
+		err = wal_sync_to(db, last);
+	return err;
+}
+
+int lsm_write(struct lsm_db *db, struct lsm_batch *batch,
+	      const struct lsm_write_options *options)
+{
+	bool sync = options && options->sync;
+
+	if (batch->err)
+		return batch->err;
+	if (db->read_only)
+		return -EROFS;
+	if (!batch->count)
+		return sync ? lsm_sync(db) : db_error(db);
+	return write_rep(db, batch->rep.data, batch->rep.len, batch->count,
+			 batch->data_bytes, sync);
+}
+
+/* One operation without the detour through a struct lsm_batch. */
+static int write_one(struct lsm_db *db, enum entry_kind kind,
+		     struct lsm_slice key, struct lsm_slice value)
+{
+	uint8_t small[SMALL_BATCH_BYTES];
+	uint8_t *rep = small, *p;
+	size_t bytes =
+		BATCH_HEADER_BYTES + 1 + 2 * VARINT32_MAX + key.len + value.len;
+	int err;
+
+	if (!key.len || key.len > LSM_KEY_MAX || value.len > LSM_VALUE_MAX)
+		return -EINVAL;
+	if (db->read_only)
+		return -EROFS;
+	if (bytes > sizeof(small)) {
+		rep = malloc(bytes);
+		if (!rep)
+			return -ENOMEM;
+	}
+	put_le32(rep + 8, 1);
+	p = rep + BATCH_HEADER_BYTES;
+	*p++ = (uint8_t)kind;
+	p = put_varint32(p, (uint32_t)key.len);
+	memcpy(p, key.data, key.len);
+	p += key.len;
+	if (kind == KIND_PUT) {
+		p = put_varint32(p, (uint32_t)value.len);
+		if (value.len)
+			memcpy(p, value.data, value.len);
+		p += value.len;
+	}
+	err = write_rep(db, rep, (size_t)(p - rep), 1, key.len + value.len,
+			false);
+	if (rep != small)
+		free(rep);
+	return err;
+}
+
+int lsm_put(struct lsm_db *db, struct lsm_slice key, struct lsm_slice value)
+{
+	return write_one(db, KIND_PUT, key, value);
+}
+
+int lsm_delete(struct lsm_db *db, struct lsm_slice key)
+{
+	return write_one(db, KIND_DELETE, key, lsm_slice(NULL, 0));
+}
