@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * env_fault_ops.h - the directory handle of the disk in memory, and what its
- * objects and logs share. All but the log functions: env->mutex is held.
+ * objects and logs share. env->mutex is held unless it is said otherwise.
  */
 #ifndef LSM_ENV_ENV_FAULT_OPS_H
 #define LSM_ENV_ENV_FAULT_OPS_H
@@ -26,6 +26,23 @@ void fault_close_file(struct fault_file *f);
  * disk is full, a part of the bytes may have been written. */
 int fault_append(struct fault_dir_handle *h, struct fault_file *f,
 		 uint64_t offset, const void *data, size_t len);
+
+/* env_fault_object.c; they take env->mutex. */
+int fault_writer_create(struct env_dir *dir, const char *name,
+			struct env_writer **out);
+int fault_writer_append(struct env_writer *w, const void *data, size_t len);
+int fault_writer_finish(struct env_writer *w);
+void fault_writer_abort(struct env_writer *w);
+int fault_object_open(struct env_dir *dir, const char *name,
+		      struct env_object **out);
+void fault_object_close(struct env_object *o);
+uint64_t fault_object_bytes(struct env_object *o);
+int fault_object_read(struct env_object *o, uint64_t offset, void *buf,
+		      size_t len);
+int fault_object_map(struct env_object *o, const void **base);
+bool fault_object_map_lost(struct env_object *o);
+void fault_object_prefetch(struct env_object *o, uint64_t offset, size_t len);
+void fault_object_drop(struct env_object *o);
 
 /* env_fault_log.c; they take env->mutex. */
 int fault_log_create(struct env_dir *dir, const char *name, const char *recycle,

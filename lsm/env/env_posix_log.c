@@ -17,7 +17,12 @@
  *        150        75 /   59       600 /  580
  *       1024       284 /  160      1000 /  720
  *       4096      1010 /  590      2330 /  980
+ *       8192      2150 /  980      2900 / 1300
  *      16384      3770 / 2040      3650 / 1890
+ *
+ * A sync write-protects the pages, so the append after it faults. Twenty
+ * appends of 150 bytes and a sync: 130 / 88 us through the map, 130 / 93 us by
+ * pwrite into reserved space, 158 us by pwrite into a file that grows.
  *
  * Space is allocated (fallocate, without KEEP_SIZE) before it is mapped or
  * written, so a full disk is -ENOSPC from an append and never a SIGBUS; what
@@ -164,7 +169,7 @@ int posix_log_append(struct env_log *base, const void *data, size_t len)
 	uint64_t end = log->position + len;
 	int err = log_error(log);
 
-	if (err)
+	if (err || len == 0)
 		return err;
 	if (end > INT64_MAX || end < len)
 		return log_fail(log, -EFBIG);

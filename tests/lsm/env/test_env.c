@@ -423,7 +423,9 @@ START_TEST(log_reserves_space_and_trim_gives_it_back)
 
 	begin(_i);
 	ck_ok(env_log_create(dir, "log", NULL, 1 << 20, &log));
+	ck_ok(env_log_append(log, NULL, 0));
 	ck_ok(env_log_append(log, "abc", 3));
+	ck_ok(env_log_append(log, "", 0));
 	ck_ok(env_log_close(log, false));
 	ck_ok(env_object_open(dir, "log", &o));
 	ck_assert_uint_eq(env_object_bytes(o), 1 << 20);
