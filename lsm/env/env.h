@@ -141,7 +141,8 @@ int env_object_read(struct env_object *o, uint64_t offset, void *buf,
  * read (disk error, file cut short by someone else) does not kill the process:
  * it reads as zeros and env_object_map_lost() becomes true for good. So: use
  * the bytes, then ask, then believe them. A thread that reads the bytes must
- * not block SIGBUS (thread_start() leaves it open).
+ * not block SIGBUS (thread_start() leaves it open). A system call that is
+ * given such a page as its buffer fails with EFAULT instead.
  */
 int env_object_map(struct env_object *o, const void **base);
 bool env_object_map_lost(struct env_object *o);
