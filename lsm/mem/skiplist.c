@@ -112,7 +112,7 @@ static inline bool node_before(const struct skiplist_node *n,
 
 static inline struct target target_make(struct lsm_slice key, uint64_t tag)
 {
-	struct target t = {key, slice_prefix(key), tag};
+	struct target t = {key, key.len ? slice_prefix(key) : 0, tag};
 
 	return t;
 }
@@ -131,7 +131,7 @@ static struct skiplist_node *node_new(struct arena *arena, int height,
 	if (!p)
 		return NULL;
 	n = (struct skiplist_node *)(p + tower);
-	n->prefix = slice_prefix(key);
+	n->prefix = key.len ? slice_prefix(key) : 0;
 	n->tag = tag;
 	n->key_len = (uint32_t)key.len;
 	n->value_len = (uint32_t)value.len;
