@@ -33,7 +33,9 @@ int bench_db_open(const struct bench_flags *f, bool create, struct lsm_db **out)
 	o.compaction_threads = (unsigned)f->compaction_threads;
 	o.wal_sync_interval_ms = (uint32_t)f->wal_sync_interval_ms;
 	o.no_background_compaction = f->disable_auto_compactions;
+	cli_log_hold();
 	err = lsm_open(f->db, &o, out);
+	store_release_log(err);
 	if (err)
 		store_error(f->db, err);
 	return err;
@@ -44,8 +46,10 @@ static int refuse_others(const char *path)
 {
 	struct store s;
 	bool fs;
-	int err = store_open(path, false, &s);
+	int err = store_is_open(path, NULL) ? -EBUSY : 0;
 
+	if (!err)
+		err = store_open(path, false, &s);
 	if (err) {
 		store_error(path, err);
 		cli_error("%s: not destroyed; delete it or name another --db",

@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,10 +39,46 @@ void cli_usage(const struct command *cmd, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* Lines kept by cli_log_hold(); what does not fit is dropped. */
+static struct {
+	pthread_mutex_t mutex; /* protects the rest */
+	bool on;
+	size_t len;
+	char text[16384];
+} held = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
 void cli_log(void *arg, enum lsm_log_level level, const char *msg)
 {
-	/* One call, so that lines of several threads do not mix. */
-	fprintf(stderr, "tinylsm: %s\n", msg);
+	size_t room;
+	int n;
+
+	pthread_mutex_lock(&held.mutex);
+	if (held.on) {
+		room = sizeof(held.text) - held.len;
+		n = snprintf(held.text + held.len, room, "tinylsm: %s\n", msg);
+		if (n > 0 && (size_t)n < room)
+			held.len += (size_t)n;
+	} else {
+		fprintf(stderr, "tinylsm: %s\n", msg);
+	}
+	pthread_mutex_unlock(&held.mutex);
+}
+
+void cli_log_hold(void)
+{
+	pthread_mutex_lock(&held.mutex);
+	held.on = true;
+	held.len = 0;
+	pthread_mutex_unlock(&held.mutex);
+}
+
+void cli_log_release(bool print)
+{
+	pthread_mutex_lock(&held.mutex);
+	held.on = false;
+	if (print)
+		fwrite(held.text, 1, held.len, stderr);
+	pthread_mutex_unlock(&held.mutex);
 }
 
 bool cli_flush(void)

@@ -40,6 +40,10 @@ void cli_usage(const struct command *cmd, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* What the engine reports, on stderr; given to lsm_options.log. */
 void cli_log(void *arg, enum lsm_log_level level, const char *msg);
+/* From hold on cli_log() keeps its lines; release prints or forgets them. For
+ * calls whose failure is told better by who knows what was wanted. */
+void cli_log_hold(void);
+void cli_log_release(bool print);
 /* Flushes stdout. False, with one line said, when what was printed did not
  * arrive: a full disk must not look like success. */
 bool cli_flush(void);

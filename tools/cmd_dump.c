@@ -168,8 +168,13 @@ static int walk_keys(const struct dump *d, struct store *s)
 static int dump_keys(const struct dump *d)
 {
 	struct store s;
-	int err = store_open(d->path, true, &s), closed;
+	int err, closed;
 
+	if (store_is_open(d->path, NULL))
+		cli_error("%s: warning: open in another process: what is shown "
+			  "may be incomplete",
+			  d->path);
+	err = store_open(d->path, true, &s);
 	if (!err) {
 		err = walk_keys(d, &s);
 		closed = store_close(&s);

@@ -130,7 +130,8 @@ static int failed(struct fsck *f, int err)
 {
 	clear_bar(f);
 	if (err == -EUCLEAN) {
-		cli_error("%s: stored data is corrupt", f->path);
+		cli_error("%s: stored data is corrupt: not checked further",
+			  f->path);
 		return FSCK_UNCORRECTED;
 	}
 	store_error(f->path, err);
@@ -198,7 +199,12 @@ static int check(struct fsck *f)
 	store_engine_options(&fo.engine);
 	fo.engine.read_only = fo.read_only;
 	fo.engine.no_create = true;
+	/* Read-only takes no lock, and a moving target looks damaged. */
+	if (store_is_open(f->path, NULL))
+		return failed(f, -EBUSY);
+	cli_log_hold();
 	err = fs_open(f->path, &fo, &fs);
+	store_release_log(err);
 	if (err == -EMEDIUMTYPE)
 		return check_plain(f, &fo.engine);
 	if (err)

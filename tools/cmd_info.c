@@ -5,7 +5,8 @@
  *
  * First everything is collected into struct info, then it is printed one way
  * or the other, so that both say the same. A store that another process has
- * open is not opened: what its files and its mount point tell is shown.
+ * open is read as it was at some moment of late; when that fails, because
+ * files went away meanwhile, what its files and its mount point tell is shown.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -106,11 +107,14 @@ static int collect_open(struct store *s, bool all_keys, struct info *in)
 	return err;
 }
 
-static int collect_busy(const char *path, struct info *in)
+/* Who has the store open, and what the mount point tells. */
+static void collect_busy(const char *path, struct info *in)
 {
 	struct statvfs v;
 
-	in->holder = store_holder(path);
+	in->busy = store_is_open(path, &in->holder);
+	if (!in->busy)
+		return;
 	in->mounted = store_mountpoint(path, in->mountpoint);
 	if (in->mounted && !statvfs(in->mountpoint, &v)) {
 		in->has_usage = true;
@@ -119,7 +123,6 @@ static int collect_busy(const char *path, struct info *in)
 		in->statfs.block_bytes = (uint32_t)v.f_frsize;
 		in->live_bytes = in->used_blocks * v.f_frsize;
 	}
-	return 0;
 }
 
 static int collect(const char *path, bool all_keys, struct info *in)
@@ -130,9 +133,11 @@ static int collect(const char *path, bool all_keys, struct info *in)
 	err = store_list_files(path, &in->files);
 	if (err)
 		return err;
-	err = store_open(path, true, &s);
-	if (err == -EBUSY)
-		return collect_busy(path, in);
+	collect_busy(path, in);
+	err = store_open(path, !in->busy, &s);
+	/* A store in use may change while it is opened. */
+	if (err && in->busy)
+		return 0;
 	if (err)
 		return err;
 	err = collect_open(&s, all_keys, in);

@@ -141,7 +141,9 @@ static int run(int argc, char **argv)
 		return CLI_USAGE;
 	}
 	path = argv[optind];
+	cli_log_hold();
 	err = fs_mkfs(path, &engine, &mkfs);
+	store_release_log(err);
 	if (err) {
 		complain(path, err);
 		return CLI_FAILED;

@@ -14,7 +14,8 @@ struct info {
 	const char *path;
 	struct store_files files;
 
-	bool opened; /* else another process has the store open: */
+	bool opened; /* else only seen from outside */
+	bool busy;   /* another process has the store open: */
 	pid_t holder;
 	bool mounted;
 	char mountpoint[PATH_MAX];

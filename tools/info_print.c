@@ -91,13 +91,13 @@ void info_print_text(const struct info *in)
 	char a[HUMAN_MAX], b[HUMAN_MAX];
 
 	printf("store            %s\n", in->path);
+	if (in->mounted)
+		printf("state            mounted on %s by process %d\n",
+		       in->mountpoint, (int)in->holder);
+	else if (in->busy)
+		printf("state            open in process %d\n",
+		       (int)in->holder);
 	if (!in->opened) {
-		if (in->mounted)
-			printf("state            mounted on %s by process %d\n",
-			       in->mountpoint, (int)in->holder);
-		else
-			printf("state            open in process %d\n",
-			       (int)in->holder);
 		printf("                 (seen from outside: unmount it for "
 		       "more)\n");
 		if (in->has_usage)
@@ -207,12 +207,12 @@ void info_print_json(const struct info *in)
 {
 	printf("{\n  \"store\": ");
 	json_string(in->path);
-	printf(",\n  \"open\": %s", in->opened ? "false" : "true");
-	if (!in->opened) {
+	printf(",\n  \"open\": %s", in->busy ? "true" : "false");
+	if (in->busy)
 		json_number("pid", (uint64_t)in->holder);
-		if (in->mounted)
-			json_text("mountpoint", in->mountpoint);
-	} else {
+	if (in->mounted)
+		json_text("mountpoint", in->mountpoint);
+	if (in->opened) {
 		printf(",\n  \"filesystem\": %s",
 		       in->has_fs ? "true" : "false");
 		json_tree(in);

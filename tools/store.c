@@ -26,12 +26,21 @@ void store_engine_options(struct lsm_options *options)
 	options->log_level = LSM_LOG_WARN;
 }
 
-/* What the engine reported while opening is of no interest before it is clear
- * that the open failed for good. */
-static void log_errors(void *arg, enum lsm_log_level level, const char *msg)
+void store_release_log(int err)
 {
-	if (level == LSM_LOG_ERROR && !strstr(msg, "lock"))
-		cli_log(arg, level, msg);
+	switch (err) {
+	case -EBUSY:
+	case -EEXIST:
+	case -ENOENT:
+	case -ENOTDIR:
+	case -ENOTEMPTY:
+	case -EMEDIUMTYPE:
+	case -EPROTONOSUPPORT:
+		cli_log_release(false);
+		break;
+	default:
+		cli_log_release(true);
+	}
 }
 
 void store_error(const char *path, int err)
@@ -41,7 +50,7 @@ void store_error(const char *path, int err)
 
 	switch (err) {
 	case -EBUSY:
-		pid = store_holder(path);
+		store_is_open(path, &pid);
 		if (store_mountpoint(path, mnt))
 			cli_error("%s: is mounted on %s by process %d", path,
 				  mnt, (int)pid);
@@ -79,10 +88,11 @@ int store_open(const char *path, bool plain_if_damaged, struct store *out)
 
 	memset(out, 0, sizeof(*out));
 	store_engine_options(&fo.engine);
-	fo.engine.log = log_errors;
 	fo.engine.read_only = true;
 	fo.engine.no_create = true;
+	cli_log_hold();
 	err = fs_open(path, &fo, &out->fs);
+	store_release_log(err);
 	if (!err) {
 		out->db = fs_db(out->fs);
 		return 0;
@@ -90,8 +100,10 @@ int store_open(const char *path, bool plain_if_damaged, struct store *out)
 	out->fs = NULL;
 	if (err != -EMEDIUMTYPE && !(err == -EUCLEAN && plain_if_damaged))
 		return err;
-	if (lsm_open(path, &fo.engine, &out->db))
+	if (lsm_open(path, &fo.engine, &out->db)) {
+		out->db = NULL;
 		return err;
+	}
 	if (err == -EUCLEAN)
 		cli_error("%s: the filesystem cannot be opened: shown as a "
 			  "plain store",
@@ -150,22 +162,29 @@ int store_print_made(const char *path)
 	return err;
 }
 
-/* The engine keeps its pid as text in LOCK while it holds the store. The lock
- * itself, not the text, says whether anybody does. */
-pid_t store_holder(const char *path)
+/* The engine locks LOCK while it has the store open for writing, and keeps its
+ * pid there as text. The lock itself, not the text, says whether anybody does;
+ * it belongs to the open file, so the kernel names no process. */
+bool store_is_open(const char *path, pid_t *pid)
 {
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char name[PATH_MAX], text[32] = "";
+	bool locked;
 	int fd, n;
 
+	if (pid)
+		*pid = 0;
 	n = snprintf(name, sizeof(name), "%s/LOCK", path);
 	if (n < 0 || (size_t)n >= sizeof(name))
-		return 0;
+		return false;
 	fd = open(name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return 0;
-	n = (int)read(fd, text, sizeof(text) - 1);
+		return false;
+	locked = !fcntl(fd, F_OFD_GETLK, &fl) && fl.l_type != F_UNLCK;
+	if (locked && pid && read(fd, text, sizeof(text) - 1) > 0)
+		*pid = (pid_t)strtol(text, NULL, 10);
 	close(fd);
-	return n > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
+	return locked;
 }
 
 bool store_mountpoint(const char *path, char out[PATH_MAX])

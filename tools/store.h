@@ -21,6 +21,9 @@ void store_engine_options(struct lsm_options *options);
 /* One line on stderr for what opening the store at path answered; for -EBUSY
  * it says who has it open. */
 void store_error(const char *path, int err);
+/* Ends a cli_log_hold() around an open that returned err: prints what the
+ * engine said unless store_error() tells all of it. */
+void store_release_log(int err);
 
 struct store {
 	struct fs *fs; /* NULL: a store of the engine alone */
@@ -30,8 +33,9 @@ struct store {
 /*
  * Opens what is at path for reading; nothing is changed. A filesystem whose
  * superblock is damaged opens as a plain store when plain_if_damaged, after a
- * line that says so. 0 or the engine's error, about which nothing has been
- * said yet. End with store_close().
+ * line that says so. A store that is open elsewhere may be opened too, but
+ * files can go away under the reader. 0 or the engine's error, which is left to
+ * store_error(). End with store_close().
  */
 int store_open(const char *path, bool plain_if_damaged, struct store *out);
 int store_close(struct store *store);
@@ -40,8 +44,9 @@ int store_close(struct store *store);
  * which was said. */
 int store_print_made(const char *path);
 
-/* Who has the store open: a pid, or 0 when nobody or unknown. */
-pid_t store_holder(const char *path);
+/* Whether a process has the store open for writing; *pid is its number, or 0
+ * when it cannot be told. pid may be NULL. */
+bool store_is_open(const char *path, pid_t *pid);
 /* Where the store is mounted. False: nowhere that can be seen. */
 bool store_mountpoint(const char *path, char out[PATH_MAX]);
 
