@@ -36,7 +36,9 @@ int bench_db_open(const struct bench_flags *f, bool create, struct lsm_db **out)
 	cli_log_hold();
 	err = lsm_open(f->db, &o, out);
 	store_release_log(err);
-	if (err)
+	if (err == -ENOENT && create)
+		cli_error("%s: the directory it is to be in is missing", f->db);
+	else if (err)
 		store_error(f->db, err);
 	return err;
 }

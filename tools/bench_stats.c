@@ -17,8 +17,9 @@ static void print_tree(const struct lsm_stats *s)
 
 	for (i = 0; i < LSM_LEVELS; i++)
 		if (s->level_tables[i])
-			printf("  level %u: %u tables, %s\n", i,
+			printf("  level %u: %u table%s, %s\n", i,
 			       s->level_tables[i],
+			       s->level_tables[i] == 1 ? "" : "s",
 			       human_size(a, s->level_bytes[i]));
 	printf("  tables: %s on disk for %s of keys and values, %llu entries, "
 	       "%llu tombstones, %llu range tombstones\n",
@@ -66,7 +67,7 @@ static void print_reads(const struct lsm_stats *s)
 	       (unsigned long long)(s->cache_hits + s->cache_misses),
 	       100 * ratio(s->bloom_useful, s->bloom_checked),
 	       (unsigned long long)s->bloom_checked);
-	printf("  memory: budget %s; memtables %s, cache %s, pinned %s\n",
+	printf("  memory: %s in use; memtables %s, cache %s, pinned %s\n",
 	       human_size(a, s->memory_bytes), human_size(b, s->memtable_bytes),
 	       human_size(c, s->cache_bytes), human_size(d, s->pinned_bytes));
 }

@@ -264,6 +264,54 @@ a_missing_or_damaged_manifest_is_found() {
   [ "$status" -ne 0 ] || bad "a store without CURRENT was overwritten"
 }
 
+# crc32c BYTE...: of bytes given as numbers, bit by bit.
+crc32c() {
+  local crc=$((0xffffffff)) b i
+  for b in "$@"; do
+    crc=$((crc ^ b))
+    for ((i = 0; i < 8; i++)); do
+      crc=$((crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1))
+    done
+  done
+  echo $((crc ^ 0xffffffff))
+}
+
+# poke FILE OFFSET BYTE...
+poke() {
+  local file=$1 at=$2 b
+  shift 2
+  for b in "$@"; do
+    # shellcheck disable=SC2059 # the format is the byte
+    printf "\\x$(printf %02x "$b")" |
+      dd of="$file" bs=1 seek="$at" conv=notrunc status=none
+    at=$((at + 1))
+  done
+}
+
+a_newer_format_is_refused_and_left_as_it_is() {
+  expect 0 "$TINYLSM" mkfs fs
+  local m before crc
+  m=$(manifest fs)
+  # The header of a log: magic 8, format 4, number 8, checksum of these 4.
+  poke "$m" 8 255 0 0 0
+  # shellcheck disable=SC2046 # one argument a byte
+  crc=$(crc32c $(od -An -v -tu1 -N 20 "$m"))
+  poke "$m" 20 $((crc & 255)) $((crc >> 8 & 255)) $((crc >> 16 & 255)) \
+    $((crc >> 24 & 255))
+  before=$(fingerprint fs)
+  expect 1 "$TINYLSM" info fs
+  one_line
+  complains 'newer version'
+  expect 1 "$TINYLSM" dump fs
+  expect 8 "$TINYLSM" fsck fs
+  complains 'newer version'
+  expect 8 "$TINYLSM" fsck -y fs
+  expect 1 "$TINYLSM" mkfs fs
+  expect 1 "$TINYLSM" mkfs --force fs
+  expect 1 "$TINYLSM" bench --db="$PWD/fs" --num=10 --benchmarks=fillseq
+  [ "$before" = "$(fingerprint fs)" ] || bad "the store was changed"
+}
+
 garbage_never_crashes_a_command() {
   plain_store whole
   local i f size
@@ -331,5 +379,6 @@ run_tests mkfs_says_what_it_made \
   a_truncated_table_is_found \
   a_missing_table_is_found \
   a_missing_or_damaged_manifest_is_found \
+  a_newer_format_is_refused_and_left_as_it_is \
   garbage_never_crashes_a_command \
   a_store_open_elsewhere_is_said_to_be
