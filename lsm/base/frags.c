@@ -9,8 +9,9 @@
  * table) do not stay cut. The idea of answering from fragments is RocksDB's.
  *
  * Everything of the result lies in one block: the fragments, the sequence
- * numbers, the keys. A fragment whose numbers are the older end of its
- * predecessor's shares them.
+ * numbers, the keys. Neighbours whose numbers begin or end alike share them, so
+ * that n tombstones that all begin or all end at one key (a file cut shorter
+ * again and again) take n numbers and not n * n.
  */
 #include "lsm/base/frags.h"
 
@@ -49,6 +50,12 @@ struct piece {
 	struct lsm_slice start, end;
 	size_t seq_at;
 	uint32_t seq_count;
+	bool back; /* in the array back */
+};
+
+struct seq_array {
+	uint64_t *seq;
+	size_t count, cap;
 };
 
 struct sweep {
@@ -56,8 +63,10 @@ struct sweep {
 	size_t open_count, open_cap;
 	struct piece *piece;
 	size_t piece_count, piece_cap;
-	uint64_t *seqs;
-	size_t seq_count, seq_cap;
+	/* Newest first, so that older ones can be added to the last list; and
+	 * oldest first, where newer ones can. The latter is turned round in
+	 * the end. */
+	struct seq_array seqs, back;
 };
 
 struct frags_builder *frags_builder_new(void)
@@ -190,53 +199,98 @@ static void open_remove(struct sweep *s, uint64_t seq)
 		(s->open_count - i) * sizeof(*s->open));
 }
 
-/* True when the open numbers are the last ones of p's. */
-static bool open_is_tail_of(const struct sweep *s, const struct piece *p)
+/* Number i of a piece, newest first. */
+static uint64_t piece_seq(const struct sweep *s, const struct piece *p,
+			  size_t i)
 {
-	const uint64_t *seq;
-	size_t i;
+	return p->back ? s->back.seq[p->seq_at + p->seq_count - 1 - i]
+		       : s->seqs.seq[p->seq_at + i];
+}
 
-	if (s->open_count > p->seq_count)
-		return false;
-	seq = s->seqs + p->seq_at + (p->seq_count - s->open_count);
-	for (i = 0; i < s->open_count; i++)
-		if (seq[i] != s->open[i].seq)
+/* True when n numbers of p from i on are the open ones from k on. */
+static bool same_seqs(const struct sweep *s, const struct piece *p, size_t i,
+		      size_t k, size_t n)
+{
+	for (; n; i++, k++, n--)
+		if (piece_seq(s, p, i) != s->open[k].seq)
 			return false;
 	return true;
+}
+
+/* The open ones from k on, in the order of the array. */
+static void place(struct sweep *s, bool back, size_t k, size_t n)
+{
+	struct seq_array *a = back ? &s->back : &s->seqs;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		a->seq[a->count++] = s->open[back ? k + n - 1 - i : k + i].seq;
+}
+
+/* Finds room for the open numbers, in those of the last piece if they can
+ * share it. p->seq_count is set. */
+static int seqs_place(struct sweep *s, struct piece *p,
+		      const struct piece *last)
+{
+	size_t n = p->seq_count, have = last ? last->seq_count : 0;
+	struct seq_array *a;
+	bool older, newer;
+	int err;
+
+	p->back = last && last->back;
+	p->seq_at = last ? last->seq_at : 0;
+	if (have >= n) {
+		/* Tombstones ended: the newest or the oldest ones. */
+		newer = same_seqs(s, last, have - n, 0, n);
+		older = !newer && same_seqs(s, last, 0, 0, n);
+		if (newer ? !p->back : older && p->back)
+			p->seq_at += have - n;
+		if (newer || older)
+			return 0;
+	}
+	/* Older ones began, or newer ones. */
+	older = have && have < n && same_seqs(s, last, 0, 0, have);
+	newer = !older && have && have < n &&
+		same_seqs(s, last, 0, n - have, have);
+	p->back = newer;
+	a = p->back ? &s->back : &s->seqs;
+	err = grow(&a->seq, &a->cap, a->count + n, sizeof(*a->seq));
+	if (err)
+		return err;
+	if ((older || newer) && last->back == p->back &&
+	    last->seq_at + have == a->count) {
+		place(s, p->back, newer ? 0 : have, n - have);
+		return 0;
+	}
+	p->seq_at = a->count;
+	place(s, p->back, 0, n);
+	return 0;
 }
 
 static int emit(struct sweep *s, struct lsm_slice start, struct lsm_slice end)
 {
 	struct piece *last, *p;
-	size_t i;
 	int err;
 
 	if (s->open_count > UINT32_MAX)
 		return -ENOMEM;
 	err = grow(&s->piece, &s->piece_cap, s->piece_count + 1,
 		   sizeof(*s->piece));
-	if (!err)
-		err = grow(&s->seqs, &s->seq_cap, s->seq_count + s->open_count,
-			   sizeof(*s->seqs));
 	if (err)
 		return err;
-	last = s->piece_count ? &s->piece[s->piece_count - 1] : NULL;
 	p = &s->piece[s->piece_count];
+	last = s->piece_count ? p - 1 : NULL;
+	p->seq_count = (uint32_t)s->open_count;
+	err = seqs_place(s, p, last);
+	if (err)
+		return err;
+	if (last && last->seq_count == p->seq_count && last->back == p->back &&
+	    last->seq_at == p->seq_at && slice_eq(last->end, start)) {
+		last->end = end;
+		return 0;
+	}
 	p->start = start;
 	p->end = end;
-	p->seq_count = (uint32_t)s->open_count;
-	if (last && open_is_tail_of(s, last)) {
-		if (last->seq_count == p->seq_count &&
-		    slice_eq(last->end, start)) {
-			last->end = end;
-			return 0;
-		}
-		p->seq_at = last->seq_at + last->seq_count - p->seq_count;
-	} else {
-		p->seq_at = s->seq_count;
-		for (i = 0; i < s->open_count; i++)
-			s->seqs[s->seq_count++] = s->open[i].seq;
-	}
 	s->piece_count++;
 	return 0;
 }
@@ -274,7 +328,7 @@ static int sweep_run(struct sweep *s, const struct border *starts,
 /* Copies the result of the sweep into one block. */
 static int pack(const struct sweep *s, struct frags *out)
 {
-	size_t bytes, key_bytes = 0, i;
+	size_t bytes, key_bytes = 0, seq_count, i;
 	const struct piece *p;
 	uint64_t *seqs;
 	uint8_t *k;
@@ -282,14 +336,18 @@ static int pack(const struct sweep *s, struct frags *out)
 
 	for (i = 0; i < s->piece_count; i++)
 		key_bytes += s->piece[i].start.len + s->piece[i].end.len;
-	bytes = s->piece_count * sizeof(*f) + s->seq_count * sizeof(*seqs) +
+	seq_count = s->seqs.count + s->back.count;
+	bytes = s->piece_count * sizeof(*f) + seq_count * sizeof(*seqs) +
 		key_bytes;
 	f = malloc(bytes);
 	if (!f)
 		return -ENOMEM;
 	seqs = (uint64_t *)(f + s->piece_count);
-	k = (uint8_t *)(seqs + s->seq_count);
-	memcpy(seqs, s->seqs, s->seq_count * sizeof(*seqs));
+	k = (uint8_t *)(seqs + seq_count);
+	for (i = 0; i < s->seqs.count; i++)
+		seqs[i] = s->seqs.seq[i];
+	for (i = 0; i < s->back.count; i++)
+		seqs[seq_count - 1 - i] = s->back.seq[i];
 	for (i = 0; i < s->piece_count; i++) {
 		p = &s->piece[i];
 		f[i].start = lsm_slice(k, p->start.len);
@@ -302,7 +360,9 @@ static int pack(const struct sweep *s, struct frags *out)
 		f[i].end = lsm_slice(k, p->end.len);
 		memcpy(k, p->end.data, p->end.len);
 		k += p->end.len;
-		f[i].seqs = seqs + p->seq_at;
+		f[i].seqs =
+			p->back ? seqs + seq_count - p->seq_at - p->seq_count
+				: seqs + p->seq_at;
 		f[i].seq_count = p->seq_count;
 	}
 	out->frag = f;
@@ -354,7 +414,8 @@ int frags_builder_finish(struct frags_builder *b, struct frags *out)
 	}
 	free(s.open);
 	free(s.piece);
-	free(s.seqs);
+	free(s.seqs.seq);
+	free(s.back.seq);
 	free(starts);
 	return err;
 }

@@ -39,9 +39,18 @@ struct border {
 	_Atomic(const struct cell *) cells;
 };
 
+/* A tombstone as it was added, for the flush: cut up, n tombstones that overlap
+ * are n * n pieces. */
+struct tombstone {
+	struct tombstone *older;
+	struct lsm_slice start, end; /* the keys of its borders */
+	uint64_t seq;
+};
+
 struct rangedel {
 	struct arena *arena;
 	struct skiplist *borders; /* all with tag 0 */
+	_Atomic(struct tombstone *) newest;
 	_Atomic uint64_t count;
 	struct mutex mutex; /* held by who adds */
 };
@@ -58,6 +67,7 @@ struct rangedel *rangedel_new(struct arena *arena)
 		free(r);
 		return NULL;
 	}
+	atomic_init(&r->newest, NULL);
 	atomic_init(&r->count, 0);
 	mutex_init(&r->mutex);
 	return r;
@@ -169,23 +179,43 @@ static int add_cells(struct rangedel *r, struct skiplist_pos p,
 	return 0;
 }
 
-int rangedel_add(struct rangedel *r, struct lsm_slice start,
-		 struct lsm_slice end, uint64_t seq)
+static int add_locked(struct rangedel *r, struct lsm_slice start,
+		      struct lsm_slice end, uint64_t seq) REQUIRES(r->mutex)
 {
 	struct skiplist_pos from = {r->borders, NULL}, to = from;
+	struct tombstone *t;
 	int err;
 
-	assert(slice_cmp(start, end) < 0);
-	mutex_lock(&r->mutex);
+	t = arena_alloc(r->arena, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
 	err = border_make(r, start, &from);
 	if (!err)
 		err = border_make(r, end, &to);
 	if (!err)
 		err = add_cells(r, from, end, seq);
+	if (err)
+		return err;
+	t->start = skiplist_key(&from);
+	t->end = skiplist_key(&to);
+	t->seq = seq;
+	t->older = atomic_load_explicit(&r->newest, memory_order_relaxed);
+	/* release: partner is the load in rangedel_collect(). */
+	atomic_store_explicit(&r->newest, t, memory_order_release);
 	/* relaxed: the number becomes visible to readers after this, by the
 	 * publication of the visible sequence. */
-	if (!err)
-		atomic_fetch_add_explicit(&r->count, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&r->count, 1, memory_order_relaxed);
+	return 0;
+}
+
+int rangedel_add(struct rangedel *r, struct lsm_slice start,
+		 struct lsm_slice end, uint64_t seq)
+{
+	int err;
+
+	assert(slice_cmp(start, end) < 0);
+	mutex_lock(&r->mutex);
+	err = add_locked(r, start, end, seq);
 	mutex_unlock(&r->mutex);
 	return err;
 }
@@ -232,22 +262,15 @@ void rangedel_cover(const struct rangedel *r, struct lsm_slice key,
 
 int rangedel_collect(const struct rangedel *r, struct frags_builder *b)
 {
-	struct skiplist_pos p = {r->borders, NULL}, next;
-	const struct cell *c;
+	const struct tombstone *t;
 	int err;
 
-	for (skiplist_first(&p); p.node; p = next) {
-		next = p;
-		skiplist_next(&next);
-		for (c = cells_at(&p); c; c = c->older) {
-			/* The last border ends something and covers nothing,
-			 * so there is a next one. */
-			assert(next.node);
-			err = frags_builder_add(b, skiplist_key(&p),
-						skiplist_key(&next), c->seq);
-			if (err)
-				return err;
-		}
+	/* acquire: partner is the store in add_locked(). */
+	t = atomic_load_explicit(&r->newest, memory_order_acquire);
+	for (; t; t = t->older) {
+		err = frags_builder_add(b, t->start, t->end, t->seq);
+		if (err)
+			return err;
 	}
 	return 0;
 }

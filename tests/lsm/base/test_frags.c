@@ -192,6 +192,39 @@ START_TEST(random_tombstones_answer_as_the_naive_list)
 }
 END_TEST
 
+/* A file cut shorter again and again; from the front; both at once. */
+START_TEST(staircases_take_little_memory)
+{
+	struct frags_builder *b;
+	struct range_cover c;
+	char s[32], e[32];
+	struct frags f;
+	int way, i, n = 2000;
+
+	for (way = 0; way < 4; way++) {
+		b = frags_builder_new();
+		for (i = 0; i < n; i++) {
+			int k = way & 1 ? i : n - 1 - i;
+
+			sprintf(s, "%08d", way & 2 ? 0 : k + 1);
+			sprintf(e, "%08d", way & 2 ? k + 1 : n + 1);
+			add(b, s, e, (uint64_t)i + 1);
+		}
+		ck_assert_int_eq(frags_builder_finish(b, &f), 0);
+		ck_assert_uint_eq(f.count, (size_t)n);
+		ck_assert_uint_lt(f.memory_bytes, (size_t)n * 200);
+		/* One fragment lies under all of them. */
+		sprintf(s, "%08d", way & 2 ? 0 : n);
+		for (i = 0; i <= n; i++) {
+			frags_cover(&f, slice_str(s), (uint64_t)i, &c);
+			ck_assert_uint_eq(c.seq, (uint64_t)i);
+		}
+		frags_release(&f);
+		frags_builder_free(b);
+	}
+}
+END_TEST
+
 START_TEST(many_disjoint_tombstones_are_quick)
 {
 	struct frags_builder *b = frags_builder_new();
@@ -229,6 +262,7 @@ int main(void)
 	tcase_add_test(t, pieces_of_one_tombstone_grow_together_again);
 	tcase_add_test(t, empty_and_inverted_ranges_are_refused);
 	tcase_add_test(t, random_tombstones_answer_as_the_naive_list);
+	tcase_add_test(t, staircases_take_little_memory);
 	tcase_add_test(t, many_disjoint_tombstones_are_quick);
 	suite_add_tcase(s, t);
 	return run_suite(s);
