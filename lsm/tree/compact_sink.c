@@ -376,6 +376,7 @@ int compact_sink_init(struct compact_sink *s, struct compact_env *env,
 	s->env = env;
 	s->edit = edit;
 	s->frags = frags;
+	s->entries = CHECK_ENTRIES - 1; /* look at once */
 	err = init_keep(s);
 	if (err)
 		compact_sink_abort(s);
