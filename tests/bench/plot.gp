@@ -27,5 +27,6 @@ set ytics nomirror
 set grid ytics
 set key top right
 set border 3
+set rmargin 12
 set datafile missing "-"
 plot for [i = 2:engines + 1] rows using i:xtic(1) title columnheader(i)
