@@ -423,16 +423,28 @@ static struct cache_entry *evict_one_locked(struct shard *s) REQUIRES(s->mutex)
 	return NULL;
 }
 
-/* The list it builds is already taken off the sum of used bytes when it is
- * retired, so the budget is asked again after each shard. */
+static uint64_t entry_count(struct cache *c)
+{
+	uint64_t n = 0;
+	uint32_t i;
+
+	for (i = 0; i < c->shard_count; i++)
+		n += atomic_load_explicit(&c->shard[i].entries,
+					  memory_order_relaxed);
+	return n;
+}
+
+/*
+ * Evicts until the budget holds. A visit to a shard may end without a victim
+ * though there are some, because used bits had to be cleared first. An entry is
+ * passed over a few times at most before it is a victim (used, protected,
+ * demoted) or is known to be held, which bounds the visits worth making.
+ */
 static void shrink(struct cache *c)
 {
-	uint32_t fruitless = 0;
+	uint64_t fruitless = 0, limit = 0;
 
-	/* A visit may end without a victim though there are some: used bits
-	 * have to be cleared first. Three rounds clear them all in practice,
-	 * and who exceeds the budget next goes on. */
-	while (over_budget(c) && fruitless < 3 * c->shard_count) {
+	while (over_budget(c)) {
 		uint32_t i = atomic_fetch_add_explicit(&c->hand, 1,
 						       memory_order_relaxed);
 		struct shard *s = &c->shard[i & (c->shard_count - 1)];
@@ -442,7 +454,11 @@ static void shrink(struct cache *c)
 		e = evict_one_locked(s);
 		mutex_unlock(&s->mutex);
 		if (!e) {
-			fruitless++;
+			if (!limit)
+				limit = 3 * c->shard_count +
+					4 * entry_count(c) / EVICT_STEPS_MAX;
+			if (++fruitless > limit)
+				return;
 			continue;
 		}
 		fruitless = 0;

@@ -160,10 +160,10 @@ static inline void model_fill(struct model *m, struct rng *r, size_t count,
 
 		for (j = 0; j < len; j++)
 			value[j] = (uint8_t)(fill + j / 16);
-		model_add(m, k,
-			  tag_make(1 + rng_below(r, 1000),
-				   (enum entry_kind)kind),
-			  lsm_slice(value, len));
+		model_add(
+			m, k,
+			tag_make(1 + rng_below(r, 1000), (enum entry_kind)kind),
+			lsm_slice(value, len));
 	}
 	free(value);
 	model_sort(m);
@@ -210,14 +210,12 @@ static inline void check_random_walk(struct iter *it, const struct model *m,
 
 	while (moves--) {
 		struct lsm_slice k = random_key(r, key);
-		uint64_t tag = rng_below(r, 4) ?
-				       rng_below(r, 1001) << 8 | 0xff :
-				       UINT64_MAX;
+		uint64_t tag = rng_below(r, 4) ? rng_below(r, 1001) << 8 | 0xff
+					       : UINT64_MAX;
 		uint64_t what = rng_below(r, 20);
 
 		if (m->count && rng_below(r, 2)) {
-			struct model_entry *e =
-				&m->e[rng_below(r, m->count)];
+			struct model_entry *e = &m->e[rng_below(r, m->count)];
 
 			k = e->key;
 			if (rng_below(r, 2))

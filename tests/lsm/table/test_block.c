@@ -125,18 +125,15 @@ START_TEST(builder_refuses_what_is_not_after_the_last_entry)
 	struct lsm_slice v = slice_str("v");
 
 	ck_assert_int_eq(block_builder_add(&b, slice_str("ab"), 9, v), 0);
-	ck_assert_int_eq(block_builder_add(&b, slice_str("ab"), 9, v),
-			 -EINVAL);
+	ck_assert_int_eq(block_builder_add(&b, slice_str("ab"), 9, v), -EINVAL);
 	ck_assert_int_eq(block_builder_add(&b, slice_str("ab"), 10, v),
 			 -EINVAL);
 	ck_assert_int_eq(block_builder_add(&b, slice_str("a"), 1, v), -EINVAL);
-	ck_assert_int_eq(block_builder_add(&b, slice_str("aa"), 1, v),
-			 -EINVAL);
+	ck_assert_int_eq(block_builder_add(&b, slice_str("aa"), 1, v), -EINVAL);
 	ck_assert_int_eq(block_builder_add(&b, slice_str("ab"), 8, v), 0);
 	/* also from one block to the next */
 	block_builder_clear(&b);
-	ck_assert_int_eq(block_builder_add(&b, slice_str("ab"), 8, v),
-			 -EINVAL);
+	ck_assert_int_eq(block_builder_add(&b, slice_str("ab"), 8, v), -EINVAL);
 	ck_assert_int_eq(block_builder_add(&b, slice_str("abc"), 90, v), 0);
 	block_builder_release(&b);
 }
@@ -210,9 +207,9 @@ START_TEST(index_search_finds_the_first_not_smaller_key)
 				  model_seek(&m, k, tag));
 	}
 	for (i = 0; i < m.count; i++) {
-		ck_assert_int_eq(sst_index_cmp(&ix, (uint32_t)i, m.e[i].key,
-					       m.e[i].tag),
-				 0);
+		ck_assert_int_eq(
+			sst_index_cmp(&ix, (uint32_t)i, m.e[i].key, m.e[i].tag),
+			0);
 		ck_assert_uint_eq(sst_index_handle(&ix, (uint32_t)i).bytes,
 				  10 + i);
 		ck_assert_uint_eq(sst_index_handle(&ix, (uint32_t)i).type,
@@ -232,12 +229,11 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, cursor_moves_as_in_the_sorted_array, 0, 5);
 	tcase_add_loop_test(
-		tc, lookup_finds_the_newest_version_not_newer_than_asked, 0,
-		5);
+		tc, lookup_finds_the_newest_version_not_newer_than_asked, 0, 5);
 	tcase_add_test(tc, builder_refuses_what_is_not_after_the_last_entry);
 	tcase_add_test(tc, impossible_tails_are_refused);
-	tcase_add_loop_test(tc, index_search_finds_the_first_not_smaller_key,
-			    0, 4);
+	tcase_add_loop_test(tc, index_search_finds_the_first_not_smaller_key, 0,
+			    4);
 	suite_add_tcase(s, tc);
 	return run_suite(s);
 }

@@ -9,7 +9,7 @@ struct part {
 	struct model m; /* entries borrowed */
 	size_t at;
 	int fail_after; /* moves until -EIO; negative: never */
-	size_t *moves;	/* counted when not NULL */
+	size_t *moves;  /* counted when not NULL */
 };
 
 static void part_show(struct part *p)
@@ -87,7 +87,7 @@ static void part_free(struct iter *it)
 
 static const struct iter_ops part_ops = {
 	part_seek, part_seek_for_prev, part_first, part_last,
-	part_next, part_prev,	       part_free,
+	part_next, part_prev,          part_free,
 };
 
 static struct part *part_new(void)
@@ -258,9 +258,9 @@ START_TEST(skipping_a_child_jumps_over_its_entries_only)
 			bool of_skipped = false;
 
 			for (k = 0; k < p->m.count; k++)
-				of_skipped |= p->m.e[k].key.data ==
-						      m.e[i].key.data &&
-					      p->m.e[k].tag == m.e[i].tag;
+				of_skipped |=
+					p->m.e[k].key.data == m.e[i].key.data &&
+					p->m.e[k].tag == m.e[i].tag;
 			if (of_skipped && i < to)
 				continue;
 			check_entry(it, &m.e[i]);
@@ -321,11 +321,11 @@ int main(void)
 	tcase_add_loop_test(
 		tc, equal_entries_of_two_children_both_come_each_time, 0, 6);
 	tcase_add_test(tc, error_of_any_child_stops_the_merge);
-	tcase_add_loop_test(
-		tc, skipping_a_child_jumps_over_its_entries_only, 0, 4);
+	tcase_add_loop_test(tc, skipping_a_child_jumps_over_its_entries_only, 0,
+			    4);
 	tcase_add_test(tc, one_child_is_returned_as_it_is_and_none_is_empty);
-	tcase_add_test(
-		tc, children_are_not_touched_before_the_first_positioning);
+	tcase_add_test(tc,
+		       children_are_not_touched_before_the_first_positioning);
 	suite_add_tcase(s, tc);
 	return run_suite(s);
 }

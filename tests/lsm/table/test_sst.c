@@ -4,12 +4,16 @@
 #include "tests/lsm/table/table_util.h"
 
 static const struct sst_writer_options shapes[] = {
-	{.block_bytes = 4096, .restart_interval = 16, .bloom_bits = 10,
+	{.block_bytes = 4096,
+	 .restart_interval = 16,
+	 .bloom_bits = 10,
 	 .lz4 = true},
 	{.block_bytes = 4096, .restart_interval = 16, .bloom_bits = 10},
 	{.block_bytes = 64, .restart_interval = 1, .lz4 = true},
 	{.block_bytes = 1, .restart_interval = 3, .bloom_bits = 1},
-	{.block_bytes = 300, .restart_interval = 4, .bloom_bits = 20,
+	{.block_bytes = 300,
+	 .restart_interval = 4,
+	 .bloom_bits = 20,
 	 .lz4 = true},
 	{.block_bytes = UINT32_MAX, .restart_interval = UINT32_MAX},
 };
@@ -22,8 +26,8 @@ static int model_lookup(const struct model *m, struct lsm_slice key,
 	*at = model_seek(m, key, tag_seek(seq));
 	if (*at == m->count || !slice_eq(m->e[*at].key, key))
 		return LOOKUP_MISS;
-	return tag_kind(m->e[*at].tag) == KIND_DELETE ? LOOKUP_DELETED :
-							LOOKUP_FOUND;
+	return tag_kind(m->e[*at].tag) == KIND_DELETE ? LOOKUP_DELETED
+						      : LOOKUP_FOUND;
 }
 
 static void check_lookup(struct sst_reader *r, struct cache *c,
@@ -109,8 +113,7 @@ static void check_meta(const struct sst_meta *meta, const struct model *m)
 		raw += m->e[i].key.len + m->e[i].value.len;
 	}
 	ck_assert(slice_eq(buf_slice(&meta->smallest), m->e[0].key));
-	ck_assert(slice_eq(buf_slice(&meta->largest),
-			   m->e[m->count - 1].key));
+	ck_assert(slice_eq(buf_slice(&meta->largest), m->e[m->count - 1].key));
 	ck_assert(!meta->largest_exclusive);
 	ck_assert_uint_eq(meta->min_seq, min);
 	ck_assert_uint_eq(meta->max_seq, max);
@@ -295,11 +298,11 @@ START_TEST(mapped_table_stays_right_after_its_pages_were_dropped)
 		uint8_t key[4] = {0, 0, (uint8_t)(i >> 8), (uint8_t)i};
 
 		memset(value, (int)i, sizeof(value));
-		ck_assert_int_eq(sst_writer_add(w, lsm_slice(key, 4),
-						tag_make(i, KIND_PUT),
-						lsm_slice(value,
-							  sizeof(value))),
-				 0);
+		ck_assert_int_eq(
+			sst_writer_add(w, lsm_slice(key, 4),
+				       tag_make(i, KIND_PUT),
+				       lsm_slice(value, sizeof(value))),
+			0);
 	}
 	ck_assert_int_eq(sst_writer_finish(w, &meta), 0);
 	ck_assert_int_eq(sst_reader_open(dir, name, 7, &o, &r), 0);
@@ -350,31 +353,27 @@ START_TEST(range_tombstones_delete_older_entries_and_count_in_the_bounds)
 		uint64_t seq;
 		int want;
 	} ask[] = {
-		{"b", 100, LOOKUP_DELETED}, {"b", 45, LOOKUP_FOUND},
-		{"b", 39, LOOKUP_MISS},	    {"c", 100, LOOKUP_FOUND},
-		{"c", 59, LOOKUP_DELETED},  {"d", 100, LOOKUP_FOUND},
+		{"b", 100, LOOKUP_DELETED},  {"b", 45, LOOKUP_FOUND},
+		{"b", 39, LOOKUP_MISS},      {"c", 100, LOOKUP_FOUND},
+		{"c", 59, LOOKUP_DELETED},   {"d", 100, LOOKUP_FOUND},
 		{"bb", 100, LOOKUP_DELETED}, {"bb", 49, LOOKUP_MISS},
-		{"y", 100, LOOKUP_DELETED}, {"y", 79, LOOKUP_DELETED},
-		{"y", 19, LOOKUP_MISS},	    {"z", 100, LOOKUP_MISS},
+		{"y", 100, LOOKUP_DELETED},  {"y", 79, LOOKUP_DELETED},
+		{"y", 19, LOOKUP_MISS},      {"z", 100, LOOKUP_MISS},
 	};
 
 	table_env_open(&t, 1 << 20);
-	ck_assert_int_eq(sst_writer_open(t.dir, "000007.sst", 7, &shapes[_i],
-					 &w),
-			 0);
+	ck_assert_int_eq(
+		sst_writer_open(t.dir, "000007.sst", 7, &shapes[_i], &w), 0);
 	add_range(w, "a", "d", one, 1);
 	ck_assert_int_eq(sst_writer_add(w, slice_str("b"),
-					tag_make(40, KIND_PUT),
-					slice_str("B")),
+					tag_make(40, KIND_PUT), slice_str("B")),
 			 0);
 	ck_assert_int_eq(sst_writer_add(w, slice_str("c"),
-					tag_make(60, KIND_PUT),
-					slice_str("C")),
+					tag_make(60, KIND_PUT), slice_str("C")),
 			 0);
 	add_range(w, "x", "z", two, 2);
 	ck_assert_int_eq(sst_writer_add(w, slice_str("d"),
-					tag_make(30, KIND_PUT),
-					slice_str("D")),
+					tag_make(30, KIND_PUT), slice_str("D")),
 			 0);
 	ck_assert_int_eq(sst_writer_finish(w, &meta), 0);
 	ck_assert(slice_eq(buf_slice(&meta.smallest), slice_str("a")));
@@ -388,8 +387,7 @@ START_TEST(range_tombstones_delete_older_entries_and_count_in_the_bounds)
 	for (i = 0; i < sizeof(ask) / sizeof(*ask); i++) {
 		struct lsm_slice k = slice_str(ask[i].key);
 
-		ck_assert_int_eq(sst_reader_lookup(r, k,
-						   hash64(k.data, k.len),
+		ck_assert_int_eq(sst_reader_lookup(r, k, hash64(k.data, k.len),
 						   ask[i].seq, 0, &kind, &pin),
 				 ask[i].want);
 		sst_pin_release(&pin, t.cache);
@@ -412,9 +410,8 @@ START_TEST(table_of_tombstones_alone_or_of_nothing_opens)
 	struct iter *it;
 
 	table_env_open(&t, 1 << 20);
-	ck_assert_int_eq(sst_writer_open(t.dir, "000007.sst", 7, &shapes[0],
-					 &w),
-			 0);
+	ck_assert_int_eq(
+		sst_writer_open(t.dir, "000007.sst", 7, &shapes[0], &w), 0);
 	if (_i)
 		add_range(w, "k", "m", seqs, 1);
 	ck_assert_int_eq(sst_writer_finish(w, &meta), 0);
@@ -445,30 +442,26 @@ START_TEST(writer_refuses_entries_out_of_order)
 	struct lsm_slice v = slice_str("v");
 
 	table_env_open(&t, 1 << 20);
-	ck_assert_int_eq(sst_writer_open(t.dir, "000007.sst", 7, &shapes[_i],
-					 &w),
-			 0);
-	ck_assert_int_eq(sst_writer_add(w, slice_str("b"),
-					tag_make(5, KIND_PUT), v),
-			 0);
-	ck_assert_int_eq(sst_writer_add(w, slice_str("b"),
-					tag_make(5, KIND_PUT), v),
-			 -EINVAL);
+	ck_assert_int_eq(
+		sst_writer_open(t.dir, "000007.sst", 7, &shapes[_i], &w), 0);
+	ck_assert_int_eq(
+		sst_writer_add(w, slice_str("b"), tag_make(5, KIND_PUT), v), 0);
+	ck_assert_int_eq(
+		sst_writer_add(w, slice_str("b"), tag_make(5, KIND_PUT), v),
+		-EINVAL);
 	/* and stays refusing, and leaves no table behind */
-	ck_assert_int_eq(sst_writer_add(w, slice_str("c"),
-					tag_make(5, KIND_PUT), v),
-			 -EINVAL);
+	ck_assert_int_eq(
+		sst_writer_add(w, slice_str("c"), tag_make(5, KIND_PUT), v),
+		-EINVAL);
 	ck_assert_int_eq(sst_writer_finish(w, &meta), -EINVAL);
 	ck_assert_int_eq(env_object_open(t.dir, "000007.sst", &o), -ENOENT);
-	ck_assert_int_eq(sst_writer_open(t.dir, "000007.sst", 7, &shapes[_i],
-					 &w),
-			 0);
-	ck_assert_int_eq(sst_writer_add(w, slice_str("b"),
-					tag_make(5, KIND_PUT), v),
-			 0);
-	ck_assert_int_eq(sst_writer_add(w, slice_str("a"),
-					tag_make(6, KIND_PUT), v),
-			 -EINVAL);
+	ck_assert_int_eq(
+		sst_writer_open(t.dir, "000007.sst", 7, &shapes[_i], &w), 0);
+	ck_assert_int_eq(
+		sst_writer_add(w, slice_str("b"), tag_make(5, KIND_PUT), v), 0);
+	ck_assert_int_eq(
+		sst_writer_add(w, slice_str("a"), tag_make(6, KIND_PUT), v),
+		-EINVAL);
 	sst_writer_abort(w);
 	ck_assert_int_eq(env_object_open(t.dir, "000007.sst", &o), -ENOENT);
 	table_env_close(&t);
@@ -516,8 +509,7 @@ END_TEST
 START_TEST(failing_reads_are_errors_and_end_with_the_cause)
 {
 	struct rng rng = rng_make(test_seed(14));
-	struct sst_iter_options o = {.fill_cache = _i & 1,
-				     .readahead = _i & 2};
+	struct sst_iter_options o = {.fill_cache = _i & 1, .readahead = _i & 2};
 	struct model m = {0};
 	struct table_env t;
 	struct sst_meta meta;
@@ -608,19 +600,15 @@ START_TEST(dump_prints_a_line_for_each_entry)
 	table_env_open(&t, 1 << 20);
 	model_fill(&m, &rng, 200, 100);
 	write_table(t.dir, 7, &shapes[0], &m, &meta);
-	ck_assert_int_eq(sst_dump(t.dir, "000007.sst", false, count_line,
-				  &without),
-			 0);
-	ck_assert_int_eq(sst_dump(t.dir, "000007.sst", true, count_line,
-				  &with),
+	ck_assert_int_eq(
+		sst_dump(t.dir, "000007.sst", false, count_line, &without), 0);
+	ck_assert_int_eq(sst_dump(t.dir, "000007.sst", true, count_line, &with),
 			 0);
 	ck_assert_uint_gt(without, 5);
 	ck_assert_uint_eq(with - without, m.count);
-	ck_assert_int_eq(sst_dump(t.dir, "000007.sst", true, stop_at_once,
-				  NULL),
-			 17);
-	ck_assert_int_eq(sst_dump(t.dir, "000008.sst", true, count_line,
-				  &with),
+	ck_assert_int_eq(
+		sst_dump(t.dir, "000007.sst", true, stop_at_once, NULL), 17);
+	ck_assert_int_eq(sst_dump(t.dir, "000008.sst", true, count_line, &with),
 			 -ENOENT);
 	sst_meta_release(&meta);
 	model_free(&m);
@@ -659,30 +647,27 @@ int main(void)
 	TCase *tc = tcase_create("sst");
 
 	tcase_set_timeout(tc, 120);
-	tcase_add_loop_test(
-		tc, table_answers_as_the_sorted_array_it_was_made_of, 0,
-		SHAPES);
+	tcase_add_loop_test(tc,
+			    table_answers_as_the_sorted_array_it_was_made_of, 0,
+			    SHAPES);
 	tcase_add_test(tc, table_answers_when_the_cache_holds_nothing);
 	tcase_add_loop_test(tc, versions_of_one_key_may_fill_many_blocks, 0,
 			    SHAPES);
 	tcase_add_loop_test(tc, keys_of_4096_bytes_and_values_of_1_MiB_fit, 0,
 			    4);
-	tcase_add_loop_test(tc, mapped_raw_table_answers_like_a_read_one, 0,
-			    2);
-	tcase_add_test(
-		tc, mapped_table_stays_right_after_its_pages_were_dropped);
+	tcase_add_loop_test(tc, mapped_raw_table_answers_like_a_read_one, 0, 2);
+	tcase_add_test(tc,
+		       mapped_table_stays_right_after_its_pages_were_dropped);
 	tcase_add_loop_test(
 		tc,
 		range_tombstones_delete_older_entries_and_count_in_the_bounds,
 		0, SHAPES);
 	tcase_add_loop_test(tc, table_of_tombstones_alone_or_of_nothing_opens,
 			    0, 2);
-	tcase_add_loop_test(tc, writer_refuses_entries_out_of_order, 0,
-			    SHAPES);
+	tcase_add_loop_test(tc, writer_refuses_entries_out_of_order, 0, SHAPES);
 	tcase_add_test(tc, failing_disk_fails_the_writer_and_leaks_nothing);
-	tcase_add_loop_test(tc,
-			    failing_reads_are_errors_and_end_with_the_cause, 0,
-			    4);
+	tcase_add_loop_test(tc, failing_reads_are_errors_and_end_with_the_cause,
+			    0, 4);
 	tcase_add_test(tc, offsets_grow_with_keys);
 	tcase_add_test(tc, dump_prints_a_line_for_each_entry);
 	tcase_add_test(tc, memory_of_open_tables_is_charged_and_given_back);

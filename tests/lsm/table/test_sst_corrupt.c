@@ -27,9 +27,9 @@ static int ask_everything(struct table_env *t, const struct model *m)
 		struct lsm_slice k = m->e[i].key;
 		struct sst_pin pin = {0};
 		enum entry_kind kind;
-		int got = sst_reader_lookup(r, k, hash64(k.data, k.len),
-					    tag_seq(m->e[i].tag), 0, &kind,
-					    &pin);
+		int got =
+			sst_reader_lookup(r, k, hash64(k.data, k.len),
+					  tag_seq(m->e[i].tag), 0, &kind, &pin);
 
 		if (got < 0)
 			err = got;
@@ -102,17 +102,16 @@ START_TEST(every_flipped_byte_is_noticed)
 		for (k = 0; k < sizeof(masks); k++) {
 			int err;
 
-			ck_assert_int_eq(env_fault_corrupt(t.env, PATH, at,
-							   masks[k]),
-					 0);
+			ck_assert_int_eq(
+				env_fault_corrupt(t.env, PATH, at, masks[k]),
+				0);
 			err = ask_everything(&t, &m);
 			/* every byte is under some checksum */
-			ck_assert_msg(err == -EUCLEAN,
-				      "byte %llu ^ %#x: %d",
+			ck_assert_msg(err == -EUCLEAN, "byte %llu ^ %#x: %d",
 				      (unsigned long long)at, masks[k], err);
-			ck_assert_int_eq(env_fault_corrupt(t.env, PATH, at,
-							   masks[k]),
-					 0);
+			ck_assert_int_eq(
+				env_fault_corrupt(t.env, PATH, at, masks[k]),
+				0);
 		}
 	}
 	ck_assert_int_eq(ask_everything(&t, &m), 0);
@@ -207,8 +206,8 @@ START_TEST(random_bytes_in_a_block_lead_nowhere_outside)
 				 0);
 	ck_assert_int_eq(block_builder_finish(&b), 0);
 	for (round = 0; round < 3000; round++) {
-		size_t len = rng_below(&rng, 4) ? b.buf.len :
-						  rng_below(&rng, b.buf.len);
+		size_t len = rng_below(&rng, 4) ? b.buf.len
+						: rng_below(&rng, b.buf.len);
 		uint8_t *data = malloc(len + 1);
 		struct lsm_slice value, key;
 		struct block block;
@@ -256,8 +255,8 @@ int main(void)
 	tcase_add_loop_test(tc, every_truncation_is_noticed, 0, 2);
 	tcase_add_test(tc, table_under_another_number_is_noticed);
 	tcase_add_test(tc, newer_formats_are_refused_as_such);
-	tcase_add_loop_test(
-		tc, random_bytes_in_a_block_lead_nowhere_outside, 0, 4);
+	tcase_add_loop_test(tc, random_bytes_in_a_block_lead_nowhere_outside, 0,
+			    4);
 	suite_add_tcase(s, tc);
 	return run_suite(s);
 }

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/* test_cache.c - the block cache: what it finds, what it keeps, its budget,
+ * and threads. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "lsm/base/epoch.h"
+#include "tests/lsm/table/table_util.h"
+
+#define BLOCK 1000
+
+/* Each word of a block says where it belongs. */
+static void fill(struct cache_entry *e, uint64_t file, uint64_t offset)
+{
+	uint64_t *p = cache_data(e);
+	size_t i;
+
+	for (i = 0; i < cache_bytes(e) / 8; i++)
+		p[i] = hash_mix(file, offset) + i;
+}
+
+static bool is_filled(struct cache_entry *e, uint64_t file, uint64_t offset)
+{
+	const uint64_t *p = cache_data(e);
+	size_t i;
+
+	for (i = 0; i < cache_bytes(e) / 8; i++)
+		if (p[i] != hash_mix(file, offset) + i)
+			return false;
+	return true;
+}
+
+static struct cache_entry *put_block(struct cache *c, uint64_t file,
+				     uint64_t offset, size_t bytes)
+{
+	struct cache_entry *e = cache_alloc(c, bytes);
+
+	ck_assert_ptr_nonnull(e);
+	fill(e, file, offset);
+	return cache_insert(c, e, file, offset, true);
+}
+
+/* As a reader does: from the cache, else from the disk. True: was there. */
+static bool read_block(struct cache *c, uint64_t file, uint64_t offset)
+{
+	struct cache_entry *e = cache_get(c, file, offset);
+	bool hit = e;
+
+	if (!e)
+		e = put_block(c, file, offset, BLOCK);
+	ck_assert(is_filled(e, file, offset));
+	cache_put(c, e);
+	return hit;
+}
+
+static struct cache_stats stats(struct cache *c)
+{
+	struct cache_stats s;
+
+	cache_get_stats(c, &s);
+	return s;
+}
+
+START_TEST(inserted_block_is_found_and_another_is_not)
+{
+	struct cache *c = cache_new(1 << 20);
+	struct cache_entry *e = put_block(c, 1, 4096, BLOCK), *f;
+
+	ck_assert_uint_eq(cache_bytes(e), BLOCK);
+	ck_assert_uint_eq((uintptr_t)cache_data(e) % 64, 0);
+	epoch_pin();
+	f = cache_find(c, 1, 4096);
+	ck_assert_ptr_eq(f, e);
+	ck_assert_ptr_null(cache_find(c, 1, 4097));
+	ck_assert_ptr_null(cache_find(c, 2, 4096));
+	ck_assert(cache_ref(f));
+	epoch_unpin();
+	cache_put(c, f);
+	cache_put(c, e);
+	/* without references it stays */
+	ck_assert(read_block(c, 1, 4096));
+	ck_assert_uint_eq(stats(c).entries, 1);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(second_insert_returns_the_first_block)
+{
+	struct cache *c = cache_new(1 << 20);
+	struct cache_entry *a = put_block(c, 1, 0, BLOCK);
+	uint64_t used = stats(c).used;
+	struct cache_entry *b = put_block(c, 1, 0, BLOCK);
+
+	ck_assert_ptr_eq(a, b);
+	ck_assert_uint_eq(stats(c).used, used);
+	cache_put(c, a);
+	cache_put(c, b);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(block_kept_out_of_the_table_lives_as_long_as_its_reference)
+{
+	struct cache *c = cache_new(1 << 20);
+	struct cache_entry *e = cache_alloc(c, BLOCK);
+
+	fill(e, 1, 0);
+	e = cache_insert(c, e, 1, 0, false);
+	epoch_pin();
+	ck_assert_ptr_null(cache_find(c, 1, 0));
+	epoch_unpin();
+	ck_assert_uint_gt(stats(c).used, BLOCK);
+	cache_put(c, e);
+	ck_assert_uint_eq(stats(c).used, 0);
+	e = cache_alloc(c, BLOCK);
+	cache_drop(c, e);
+	ck_assert_uint_eq(stats(c).used, 0);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(budget_holds_whatever_is_inserted)
+{
+	struct rng rng = rng_make(test_seed(90));
+	uint64_t capacity = _i ? 40 << 20 : 1 << 20, i;
+	struct cache *c = cache_new(capacity);
+
+	for (i = 0; i < 20000; i++) {
+		size_t bytes = rng_below(&rng, 100) ? 1 + rng_below(&rng, 20000)
+						    : capacity / 4;
+
+		cache_put(c, put_block(c, rng_below(&rng, 5), i, bytes));
+		ck_assert_uint_le(stats(c).used, capacity);
+	}
+	ck_assert_uint_gt(stats(c).used, capacity / 2);
+	ck_assert_uint_gt(stats(c).evictions, 0);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(charged_memory_pushes_blocks_out_down_to_nothing)
+{
+	struct cache *c = cache_new(4 << 20);
+	uint64_t i;
+
+	for (i = 0; i < 3000; i++)
+		read_block(c, 1, i);
+	for (i = 0; i < 3000; i++)
+		read_block(c, 1, i); /* all used: all to be passed over once */
+	ck_assert_uint_eq(stats(c).entries, 3000);
+	cache_charge(c, 3 << 20);
+	ck_assert_uint_le(stats(c).used + stats(c).charged, 4 << 20);
+	cache_charge(c, 10 << 20);
+	ck_assert_uint_eq(stats(c).entries, 0);
+	ck_assert_uint_eq(stats(c).used, 0);
+	cache_charge(c, -(13 << 20));
+	ck_assert_uint_eq(stats(c).charged, 0);
+	ck_assert(!read_block(c, 1, 7));
+	ck_assert(read_block(c, 1, 7));
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(referenced_block_survives_eviction_and_erasure)
+{
+	struct cache *c = cache_new(1 << 20);
+	struct cache_entry *e = put_block(c, 1, 0, BLOCK);
+	uint64_t i;
+
+	for (i = 1; i < 5000; i++)
+		read_block(c, 2, i);
+	ck_assert(is_filled(e, 1, 0));
+	ck_assert(read_block(c, 1, 0));
+	cache_erase_file(c, 1);
+	ck_assert(is_filled(e, 1, 0));
+	ck_assert(!read_block(c, 1, 0)); /* a new one now */
+	cache_put(c, e);
+	epoch_barrier();
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(erasing_a_file_forgets_its_blocks_only)
+{
+	struct cache *c = cache_new(64 << 20);
+	uint64_t i;
+
+	for (i = 0; i < 2000; i++)
+		read_block(c, i % 3, i);
+	cache_erase_file(c, 1);
+	ck_assert_uint_eq(stats(c).entries, 2000 - 667);
+	for (i = 0; i < 2000; i++) {
+		struct cache_entry *e = cache_get(c, i % 3, i);
+
+		ck_assert(!e == (i % 3 == 1));
+		if (e)
+			cache_put(c, e);
+	}
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(scan_of_cold_blocks_does_not_push_out_the_hot_ones)
+{
+	struct cache *c = cache_new(8 << 20); /* about 7700 blocks */
+	struct rng rng = rng_make(test_seed(91));
+	const uint64_t hot = 3000;
+	uint64_t i, hits = 0;
+
+	for (i = 0; i < 20 * hot; i++)
+		read_block(c, 1, rng_below(&rng, hot));
+	for (i = 0; i < 100000; i++) /* 13 times the cache */
+		ck_assert(!read_block(c, 2, i));
+	for (i = 0; i < hot; i++)
+		hits += read_block(c, 1, i);
+	printf("# hot blocks left after a scan: %.1f%%\n",
+	       100.0 * (double)hits / (double)hot);
+	ck_assert_uint_gt(hits, hot * 95 / 100);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(blocks_no_longer_hot_make_room_for_new_hot_ones)
+{
+	struct cache *c = cache_new(8 << 20);
+	struct rng rng = rng_make(test_seed(92));
+	uint64_t i, hits = 0, n = 5000;
+
+	for (i = 0; i < 20 * n; i++)
+		read_block(c, 1, rng_below(&rng, n));
+	for (i = 0; i < 40 * n; i++)
+		read_block(c, 2, rng_below(&rng, n));
+	for (i = 0; i < n; i++)
+		hits += read_block(c, 2, i);
+	printf("# new hot set cached: %.1f%%\n",
+	       100.0 * (double)hits / (double)n);
+	ck_assert_uint_gt(hits, n * 9 / 10);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(hits_and_misses_are_counted)
+{
+	struct cache *c = cache_new(1 << 20);
+	int i;
+
+	for (i = 0; i < 10; i++)
+		read_block(c, 1, (uint64_t)i % 2);
+	ck_assert_uint_eq(stats(c).misses, 2);
+	ck_assert_uint_eq(stats(c).hits, 8);
+	cache_free(c);
+}
+END_TEST
+
+struct storm {
+	struct cache *c;
+	uint64_t seed;
+	_Atomic bool stop;
+	_Atomic uint64_t wrong;
+};
+
+#define STORM_BLOCKS 3000
+
+static void *storm_thread(void *arg)
+{
+	struct storm *s = arg;
+	struct rng rng = rng_make(s->seed + (uint64_t)(uintptr_t)&rng);
+	int i;
+
+	for (i = 0; i < 30000; i++) {
+		uint64_t file = rng_below(&rng, 4);
+		uint64_t offset = rng_below(&rng, STORM_BLOCKS);
+		struct cache_entry *e;
+		bool good = true;
+
+		switch (rng_below(&rng, 8)) {
+		case 0:
+		case 1:
+		case 2:
+			epoch_pin();
+			e = cache_find(s->c, file, offset);
+			if (e)
+				good = is_filled(e, file, offset);
+			epoch_unpin();
+			break;
+		case 3:
+			epoch_pin();
+			e = cache_find(s->c, file, offset);
+			if (e && !cache_ref(e))
+				e = NULL;
+			epoch_unpin();
+			if (e) {
+				good = is_filled(e, file, offset);
+				cache_put(s->c, e);
+			}
+			break;
+		default:
+			e = cache_get(s->c, file, offset);
+			if (!e) {
+				e = cache_alloc(s->c, 200);
+				fill(e, file, offset);
+				e = cache_insert(s->c, e, file, offset,
+						 rng_below(&rng, 10));
+			}
+			good = is_filled(e, file, offset);
+			cache_put(s->c, e);
+		}
+		if (i % 5000 == 0)
+			cache_erase_file(s->c, rng_below(&rng, 4));
+		if (i % 1000 == 0) {
+			cache_charge(s->c, 100000);
+			cache_charge(s->c, -100000);
+		}
+		if (!good)
+			atomic_fetch_add(&s->wrong, 1);
+	}
+	return NULL;
+}
+
+START_TEST(threads_never_see_a_wrong_or_freed_block)
+{
+	struct storm s = {.seed = test_seed(93)};
+	pthread_t t[4];
+	size_t i;
+
+	s.c = cache_new(1 << 20);
+	for (i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&t[i], NULL, storm_thread, &s),
+				 0);
+	for (i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+	ck_assert_uint_eq(s.wrong, 0);
+	ck_assert_uint_le(stats(s.c).used, 1 << 20);
+	ck_assert_uint_gt(stats(s.c).evictions, 0);
+	/* whatever was not in use is still accounted for, block by block */
+	for (i = 0; i < 4; i++)
+		cache_erase_file(s.c, i);
+	ck_assert_uint_eq(stats(s.c).entries, 0);
+	ck_assert_uint_eq(stats(s.c).used, 0);
+	epoch_barrier();
+	cache_free(s.c);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("cache");
+	TCase *tc = tcase_create("cache");
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_test(tc, inserted_block_is_found_and_another_is_not);
+	tcase_add_test(tc, second_insert_returns_the_first_block);
+	tcase_add_test(
+		tc, block_kept_out_of_the_table_lives_as_long_as_its_reference);
+	tcase_add_loop_test(tc, budget_holds_whatever_is_inserted, 0, 2);
+	tcase_add_test(tc, charged_memory_pushes_blocks_out_down_to_nothing);
+	tcase_add_test(tc, referenced_block_survives_eviction_and_erasure);
+	tcase_add_test(tc, erasing_a_file_forgets_its_blocks_only);
+	tcase_add_test(tc, scan_of_cold_blocks_does_not_push_out_the_hot_ones);
+	tcase_add_test(tc, blocks_no_longer_hot_make_room_for_new_hot_ones);
+	tcase_add_test(tc, hits_and_misses_are_counted);
+	tcase_add_test(tc, threads_never_see_a_wrong_or_freed_block);
+	suite_add_tcase(s, tc);
+	return run_suite(s);
+}
