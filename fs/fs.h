@@ -117,7 +117,9 @@ struct fs_attr {
  * count by one, as the kernel expects of a reply with an entry; fs_forget()
  * lowers it. An unlinked inode lives on until its count is zero (fs_forget()),
  * then its space is reclaimed. FS_ROOT_INO is never forgotten. All other
- * functions want an inode with a count above zero, or that has a name.
+ * functions want an inode with a count above zero, or that has a name; without
+ * either they return -ESTALE. Inodes with a count stay in memory, some 350
+ * bytes each: the kernel's caches bound them.
  */
 int fs_lookup(struct fs *fs, uint64_t parent, const char *name,
 	      struct fs_attr *out); /* counts */
@@ -171,13 +173,27 @@ enum fs_write_flags {
 	FS_WRITE_KILL_PRIV = 2, /* clear setuid, setgid, security.capability */
 	FS_WRITE_NO_TIMES = 4,  /* the kernel's page cache keeps the times */
 };
-/* All of it or nothing: size or -errno (-EFBIG, -ENOSPC). */
+/* All of it or nothing up to FS_WRITE_BYTES_ATOMIC bytes: size or -errno
+ * (-EFBIG, -ENOSPC). A larger write goes in pieces of that size; an error
+ * behind the first piece returns the number of bytes that were written. */
+#define FS_WRITE_BYTES_ATOMIC (1u << 20)
 ssize_t fs_write(struct fs *fs, uint64_t ino, const void *buf, size_t size,
 		 uint64_t offset, unsigned flags);
 /* Everything before it becomes durable, whatever ino is; datasync may leave
  * times behind. */
 int fs_fsync(struct fs *fs, uint64_t ino, bool datasync);
 int fs_sync(struct fs *fs); /* the whole filesystem */
+/*
+ * mode as fallocate(2): 0 and FALLOC_FL_KEEP_SIZE check that there is room
+ * (it is not set aside: a block takes space when it is written),
+ * FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE and FALLOC_FL_ZERO_RANGE give the
+ * blocks back. All else is -EOPNOTSUPP.
+ */
+int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t offset,
+		 uint64_t length);
+/* lseek(2) for SEEK_DATA and SEEK_HOLE; -ENXIO behind the end of the file. */
+int fs_seek(struct fs *fs, uint64_t ino, uint64_t offset, int whence,
+	    uint64_t *out);
 
 /* ---- directories
  * -------------------------------------------------------------- */
@@ -188,6 +204,8 @@ int fs_sync(struct fs *fs); /* the whole filesystem */
  * success: that entry counts as not taken. cookie passed to fill is where a
  * later call goes on behind that entry. With attributes: attr is not NULL, and
  * an entry taken (fill returned 0) counts as a lookup, except "." and "..".
+ * attr is NULL then only where the inode cannot be read, which does not count.
+ * No lock is held while fill runs.
  */
 int fs_readdir(struct fs *fs, uint64_t ino, uint64_t cookie, bool attributes,
 	       int (*fill)(void *arg, const char *name, uint64_t ino,

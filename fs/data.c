@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * data.c - reading file data. Any thread.
+ */
+#include "fs/data.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/fs_impl.h"
+
+/* Keys looked up at once. */
+#define READ_GROUP 16
+/* From this many blocks on one iterator is cheaper than lookups. */
+#define ITER_BLOCKS_MIN 1024
+
+int block_get(struct fs *fs, uint64_t ino, uint64_t block, struct lsm_pin *pin)
+{
+	struct key k;
+	int r = lsm_get(fs->db, NULL, key_block(&k, ino, block), pin);
+
+	if (r == 0 && (pin->len == 0 || pin->len > fs->block_bytes)) {
+		fs_log(fs, LSM_LOG_ERROR,
+		       "inode %llu: block %llu has %zu bytes",
+		       (unsigned long long)ino, (unsigned long long)block,
+		       pin->len);
+		r = -EUCLEAN;
+	}
+	return r;
+}
+
+/* An iterator over the stored blocks [from, to). */
+static int block_iter(struct fs *fs, uint64_t ino, uint64_t from, uint64_t to,
+		      struct lsm_iter **out)
+{
+	struct lsm_iter_options o = {0};
+	struct key k, k2;
+
+	o.lower = key_block(&k, ino, from);
+	o.upper = key_block(&k2, ino, to);
+	return lsm_iter_new(fs->db, &o, out);
+}
+
+int blocks_count(struct fs *fs, const struct inode *inode, uint64_t from,
+		 uint64_t to, uint64_t *count)
+{
+	struct lsm_iter *it;
+	uint64_t n = 0;
+	int r;
+
+	if (to > inode->alloc_end)
+		to = inode->alloc_end;
+	*count = 0;
+	if (from >= to || inode->rec.blocks == 0)
+		return 0;
+	if (inode->rec.blocks >= inode->alloc_end) {
+		*count = to - from;
+		return 0;
+	}
+	if (from == 0 && to == inode->alloc_end) {
+		*count = inode->rec.blocks;
+		return 0;
+	}
+	if (to - from == 1) {
+		struct lsm_pin pin = {0};
+
+		r = block_get(fs, inode->ino, from, &pin);
+		lsm_unpin(&pin);
+		if (r == 0)
+			*count = 1;
+		return r < 0 ? r : 0;
+	}
+	r = block_iter(fs, inode->ino, from, to, &it);
+	if (r)
+		return r;
+	for (r = lsm_iter_first(it); r == 0; r = lsm_iter_next(it))
+		n++;
+	lsm_iter_free(it);
+	*count = n;
+	return r == LSM_END ? 0 : r;
+}
+
+/* ---- reading
+ * -------------------------------------------------------------------- */
+
+struct read_range {
+	uint8_t *buf;
+	uint64_t offset, end; /* in the file */
+};
+
+/* Copies what block's value has of the range, zeros for the rest. */
+static void copy_block(struct fs *fs, const struct read_range *range,
+		       uint64_t block, const void *value, size_t len)
+{
+	uint64_t start = block << fs->block_shift;
+	uint64_t from = range->offset > start ? range->offset - start : 0;
+	uint64_t to = range->end - start;
+	uint8_t *dst = range->buf + (start + from - range->offset);
+	size_t have = 0;
+
+	if (to > fs->block_bytes)
+		to = fs->block_bytes;
+	if (len > from) {
+		have = (len < to ? len : to) - from;
+		memcpy(dst, (const uint8_t *)value + from, have);
+	}
+	memset(dst + have, 0, to - from - have);
+}
+
+static int value_check(struct fs *fs, uint64_t ino, uint64_t block, size_t len)
+{
+	if (len > 0 && len <= fs->block_bytes)
+		return 0;
+	fs_log(fs, LSM_LOG_ERROR, "inode %llu: block %llu has %zu bytes",
+	       (unsigned long long)ino, (unsigned long long)block, len);
+	return -EUCLEAN;
+}
+
+static int read_lookups(struct fs *fs, uint64_t ino,
+			const struct read_range *range, uint64_t from,
+			uint64_t to)
+{
+	struct lsm_slice keys[READ_GROUP];
+	struct lsm_pin pins[READ_GROUP] = {0};
+	struct key storage[READ_GROUP];
+	int results[READ_GROUP], r = 0;
+
+	while (r == 0 && from < to) {
+		size_t n = to - from < READ_GROUP ? to - from : READ_GROUP;
+
+		for (size_t i = 0; i < n; i++)
+			keys[i] = key_block(&storage[i], ino, from + i);
+		r = lsm_multi_get(fs->db, NULL, n, keys, pins, results);
+		for (size_t i = 0; r == 0 && i < n; i++) {
+			bool hole = results[i] == LSM_NOTFOUND;
+
+			if (!hole)
+				r = value_check(fs, ino, from + i, pins[i].len);
+			if (r == 0)
+				copy_block(fs, range, from + i, pins[i].data,
+					   hole ? 0 : pins[i].len);
+		}
+		from += n;
+	}
+	for (size_t i = 0; i < READ_GROUP; i++)
+		lsm_unpin(&pins[i]);
+	return r;
+}
+
+static int read_scan(struct fs *fs, uint64_t ino,
+		     const struct read_range *range, uint64_t from, uint64_t to)
+{
+	struct lsm_iter *it;
+	int r = block_iter(fs, ino, from, to, &it);
+
+	if (r)
+		return r;
+	for (r = lsm_iter_first(it); r == 0; r = lsm_iter_next(it)) {
+		struct lsm_slice value = lsm_iter_value(it);
+		struct key_parts k;
+
+		r = key_decode(lsm_iter_key(it), &k);
+		if (r == 0)
+			r = value_check(fs, ino, k.number, value.len);
+		if (r)
+			break;
+		for (; from < k.number; from++)
+			copy_block(fs, range, from, NULL, 0);
+		copy_block(fs, range, from++, value.data, value.len);
+	}
+	lsm_iter_free(it);
+	if (r != LSM_END)
+		return r;
+	for (; from < to; from++)
+		copy_block(fs, range, from, NULL, 0);
+	return 0;
+}
+
+static int read_one(struct fs *fs, uint64_t ino, const struct read_range *range,
+		    uint64_t block)
+{
+	struct lsm_pin pin = {0};
+	int r = block_get(fs, ino, block, &pin);
+
+	if (r >= 0)
+		copy_block(fs, range, block, pin.data, r ? 0 : pin.len);
+	lsm_unpin(&pin);
+	return r < 0 ? r : 0;
+}
+
+static ssize_t read_locked(struct fs *fs, struct inode *inode, void *buf,
+			   size_t size, uint64_t offset)
+{
+	struct read_range range = {.buf = buf, .offset = offset};
+	uint64_t from, to;
+	int r;
+
+	if (S_ISDIR(inode->rec.mode))
+		return -EISDIR;
+	if (!S_ISREG(inode->rec.mode))
+		return -EINVAL;
+	if (size > SSIZE_MAX)
+		size = SSIZE_MAX;
+	if (size == 0 || offset >= inode->rec.size)
+		return 0;
+	if (size > inode->rec.size - offset)
+		size = inode->rec.size - offset;
+	range.end = offset + size;
+	from = offset >> fs->block_shift;
+	to = fs_blocks(fs, range.end);
+	if (from >= inode->alloc_end) {
+		memset(buf, 0, size);
+		return (ssize_t)size;
+	}
+	if (to - from == 1)
+		r = read_one(fs, inode->ino, &range, from);
+	else if (to - from < ITER_BLOCKS_MIN)
+		r = read_lookups(fs, inode->ino, &range, from, to);
+	else
+		r = read_scan(fs, inode->ino, &range, from, to);
+	return r ? r : (ssize_t)size;
+}
+
+ssize_t fs_read(struct fs *fs, uint64_t ino, void *buf, size_t size,
+		uint64_t offset)
+{
+	struct inode *inode;
+	ssize_t n;
+	int r = inode_get(fs, ino, &inode);
+
+	if (r)
+		return r;
+	n = inode_rdlock(inode);
+	if (n == 0) {
+		n = read_locked(fs, inode, buf, size, offset);
+		inode_rdunlock(inode);
+		if (n >= 0 && size > 0)
+			inode_touch_atime(fs, inode);
+	}
+	inode_put(fs, inode);
+	return n;
+}
+
+/* ---- where data is
+ * ---------------------------------------------------------------- */
+
+static int seek_data(struct fs *fs, const struct inode *inode, uint64_t offset,
+		     uint64_t *out)
+{
+	uint64_t block = offset >> fs->block_shift;
+	struct lsm_iter *it;
+	struct key_parts k;
+	int r;
+
+	if (block >= inode->alloc_end)
+		return -ENXIO;
+	r = block_iter(fs, inode->ino, block, inode->alloc_end, &it);
+	if (r)
+		return r;
+	r = lsm_iter_first(it);
+	if (r == 0)
+		r = key_decode(lsm_iter_key(it), &k);
+	lsm_iter_free(it);
+	if (r == LSM_END)
+		return -ENXIO;
+	if (r == 0)
+		*out = k.number > block ? k.number << fs->block_shift : offset;
+	return r;
+}
+
+static int seek_hole(struct fs *fs, const struct inode *inode, uint64_t offset,
+		     uint64_t *out)
+{
+	uint64_t block = offset >> fs->block_shift;
+	uint64_t at = block;
+	struct lsm_iter *it;
+	int r = LSM_END;
+
+	if (inode->rec.blocks >= inode->alloc_end) {
+		if (at < inode->alloc_end)
+			at = inode->alloc_end;
+	} else if (block < inode->alloc_end) {
+		r = block_iter(fs, inode->ino, block, inode->alloc_end, &it);
+		if (r)
+			return r;
+		for (r = lsm_iter_first(it); r == 0; r = lsm_iter_next(it)) {
+			struct key_parts k;
+
+			r = key_decode(lsm_iter_key(it), &k);
+			if (r || k.number != at)
+				break;
+			at++;
+		}
+		lsm_iter_free(it);
+	}
+	if (r < 0)
+		return r;
+	*out = at > block ? at << fs->block_shift : offset;
+	if (*out > inode->rec.size)
+		*out = inode->rec.size;
+	return 0;
+}
+
+int fs_seek(struct fs *fs, uint64_t ino, uint64_t offset, int whence,
+	    uint64_t *out)
+{
+	struct inode *inode;
+	int r = inode_get(fs, ino, &inode);
+
+	if (r)
+		return r;
+	r = inode_rdlock(inode);
+	if (r == 0) {
+		if (!S_ISREG(inode->rec.mode) ||
+		    (whence != SEEK_DATA && whence != SEEK_HOLE))
+			r = -EINVAL;
+		else if (offset >= inode->rec.size)
+			r = -ENXIO;
+		else if (whence == SEEK_DATA)
+			r = seek_data(fs, inode, offset, out);
+		else
+			r = seek_hole(fs, inode, offset, out);
+		inode_rdunlock(inode);
+	}
+	inode_put(fs, inode);
+	return r;
+}

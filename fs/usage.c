@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * usage.c - usage counters and the size limit; see usage.h.
+ */
+#include "fs/usage.h"
+
+#include <errno.h>
+#include <sys/statvfs.h>
+
+#include "fs/fs_impl.h"
+
+#define UNIT_BYTES 512
+/* What statfs shows of a disk that nobody can ask (tests in memory). */
+#define UNKNOWN_DISK_BYTES ((uint64_t)1 << 40)
+
+void usage_init(struct usage *u)
+{
+	for (unsigned i = 0; i < USAGE_SHARDS; i++)
+		mutex_init(&u->shards[i].mutex);
+}
+
+void usage_set_limit(struct usage *u, uint64_t limit_bytes)
+{
+	u->limit_units = limit_bytes / UNIT_BYTES;
+	if (limit_bytes && u->limit_units == 0)
+		u->limit_units = 1;
+}
+
+void usage_release(struct usage *u)
+{
+	for (unsigned i = 0; i < USAGE_SHARDS; i++)
+		mutex_destroy(&u->shards[i].mutex);
+}
+
+int usage_load(struct fs *fs)
+{
+	struct lsm_slice keys[USAGE_SHARDS];
+	struct lsm_pin pins[USAGE_SHARDS] = {0};
+	struct key storage[USAGE_SHARDS];
+	int results[USAGE_SHARDS];
+	uint64_t units = 0, inodes = 0;
+	int r = 0;
+
+	for (unsigned i = 0; i < USAGE_SHARDS; i++)
+		keys[i] = key_usage(&storage[i], i);
+	(void)lsm_multi_get(fs->db, NULL, USAGE_SHARDS, keys, pins, results);
+	for (unsigned i = 0; i < USAGE_SHARDS; i++) {
+		struct usage_rec rec = {0, 0};
+		int e = results[i];
+
+		if (e == 0)
+			e = usage_rec_decode(
+				lsm_slice(pins[i].data, pins[i].len), &rec);
+		if (e == -EUCLEAN) {
+			/* Wrong totals harm nobody: fs_check() counts anew. */
+			fs_log(fs, LSM_LOG_ERROR,
+			       "usage shard %u: bad record, taken as zero", i);
+			e = 0;
+		}
+		if (e < 0 && r == 0)
+			r = e;
+		lsm_unpin(&pins[i]);
+		fs->usage.shards[i].rec = rec;
+		units += rec.blocks;
+		inodes += rec.inodes;
+	}
+	atomic_store_explicit(&fs->usage.units, units, memory_order_relaxed);
+	atomic_store_explicit(&fs->usage.inodes, inodes, memory_order_relaxed);
+	atomic_store_explicit(&fs->usage.taken_units, units + inodes,
+			      memory_order_relaxed);
+	return r;
+}
+
+static int reserve(struct usage *u, uint64_t units)
+{
+	uint64_t before = atomic_fetch_add_explicit(&u->taken_units, units,
+						    memory_order_relaxed);
+
+	if (u->limit_units && before + units > u->limit_units) {
+		atomic_fetch_sub_explicit(&u->taken_units, units,
+					  memory_order_relaxed);
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+/* Damaged totals must not wrap: what goes below zero stays at zero. */
+static uint64_t add_clamped(uint64_t a, int64_t delta)
+{
+	if (delta < 0 && a < (uint64_t)-delta)
+		return 0;
+	return a + (uint64_t)delta;
+}
+
+static void put_shard(struct txn *t, unsigned shard,
+		      const struct usage_rec *rec)
+{
+	uint8_t v[RECORD_MAX];
+	struct key k;
+
+	txn_put(t, key_usage(&k, shard),
+		lsm_slice(v, usage_rec_encode(rec, v)));
+}
+
+int usage_commit(struct fs *fs, struct txn *t)
+{
+	struct usage *u = &fs->usage;
+	struct usage_rec rec[2];
+	unsigned shard[2], n = 0;
+	int64_t units = 0, inodes = 0, both;
+	int r;
+
+	for (unsigned i = 0; i < t->usages; i++) {
+		shard[n++] = t->usage[i].ino % USAGE_SHARDS;
+		units += t->usage[i].units;
+		inodes += t->usage[i].inodes;
+	}
+	both = units + inodes;
+	if (both > 0) {
+		r = reserve(u, (uint64_t)both);
+		if (r)
+			return r;
+	}
+	if (n == 2 && shard[0] > shard[1]) {
+		unsigned s = shard[0];
+
+		shard[0] = shard[1];
+		shard[1] = s;
+	} else if (n == 2 && shard[0] == shard[1]) {
+		n = 1;
+	}
+	for (unsigned j = 0; j < n; j++) {
+		mutex_lock(&u->shards[shard[j]].mutex);
+		rec[j] = u->shards[shard[j]].rec;
+		for (unsigned i = 0; i < t->usages; i++) {
+			if (t->usage[i].ino % USAGE_SHARDS != shard[j])
+				continue;
+			rec[j].blocks =
+				add_clamped(rec[j].blocks, t->usage[i].units);
+			rec[j].inodes =
+				add_clamped(rec[j].inodes, t->usage[i].inodes);
+		}
+		put_shard(t, shard[j], &rec[j]);
+	}
+	r = lsm_write(fs->db, t->batch, NULL);
+	for (unsigned j = n; j-- > 0;) {
+		struct usage_rec *have = &u->shards[shard[j]].rec;
+
+		if (r == 0) {
+			/* Unsigned arithmetic, so that a difference below
+			 * zero subtracts. */
+			atomic_fetch_add_explicit(&u->units,
+						  rec[j].blocks - have->blocks,
+						  memory_order_relaxed);
+			atomic_fetch_add_explicit(&u->inodes,
+						  rec[j].inodes - have->inodes,
+						  memory_order_relaxed);
+			if (both < 0)
+				atomic_fetch_add_explicit(
+					&u->taken_units,
+					rec[j].blocks - have->blocks +
+						rec[j].inodes - have->inodes,
+					memory_order_relaxed);
+			*have = rec[j];
+		}
+		mutex_unlock(&u->shards[shard[j]].mutex);
+	}
+	if (r && both > 0)
+		atomic_fetch_sub_explicit(&u->taken_units, (uint64_t)both,
+					  memory_order_relaxed);
+	return r;
+}
+
+int usage_room(struct fs *fs, uint64_t units)
+{
+	int r = reserve(&fs->usage, units);
+
+	if (r == 0)
+		atomic_fetch_sub_explicit(&fs->usage.taken_units, units,
+					  memory_order_relaxed);
+	return r;
+}
+
+static uint64_t disk_free_bytes(struct fs *fs, uint64_t used)
+{
+	struct statvfs v;
+
+	if (fs->os_disk && statvfs(fs->path, &v) == 0)
+		return (uint64_t)v.f_bavail * v.f_frsize;
+	return used < UNKNOWN_DISK_BYTES ? UNKNOWN_DISK_BYTES - used : 0;
+}
+
+int fs_statfs(struct fs *fs, struct fs_statfs *out)
+{
+	struct usage *u = &fs->usage;
+	uint64_t units = atomic_load_explicit(&u->units, memory_order_relaxed);
+	uint64_t inodes =
+		atomic_load_explicit(&u->inodes, memory_order_relaxed);
+	uint64_t used = (units + inodes) * UNIT_BYTES;
+	uint64_t avail = disk_free_bytes(fs, used);
+
+	if (u->limit_units) {
+		uint64_t limit = u->limit_units * UNIT_BYTES;
+		uint64_t left = used < limit ? limit - used : 0;
+
+		if (left < avail)
+			avail = left;
+		out->blocks = limit / fs->block_bytes;
+	} else {
+		out->blocks = (used + avail) / fs->block_bytes;
+	}
+	out->block_bytes = fs->block_bytes;
+	out->blocks_free = avail / fs->block_bytes;
+	out->inodes = inodes + avail / UNIT_BYTES;
+	out->inodes_free = avail / UNIT_BYTES;
+	return 0;
+}

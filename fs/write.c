@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * write.c - writing file data. Any thread; writers of one file take turns.
+ *
+ * A whole block is written without looking at what was there. Of a partly
+ * written block the old value is read, unless all its old bytes are
+ * overwritten or it does not exist; that is at most the first and the last
+ * block of a write.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "fs/data.h"
+#include "fs/fs_impl.h"
+
+static const uint8_t zeros[FS_BLOCK_BYTES_MAX];
+
+/* One write in the making. */
+struct writing {
+	struct txn txn;
+	struct inode *inode;
+	struct inode_rec rec; /* as it will be */
+	const uint8_t *buf;
+	uint64_t offset, end;
+	uint64_t added; /* blocks that did not exist */
+	struct lsm_pin pin;
+};
+
+static void put_block(struct writing *w, uint64_t block,
+		      const struct lsm_slice *parts, size_t count)
+{
+	struct key k;
+
+	/* An error is remembered by the batch. */
+	(void)lsm_batch_putv(w->txn.batch, key_block(&k, w->inode->ino, block),
+			     parts, count);
+}
+
+/* Bytes [from, to) of block are written, the others stay. */
+static int write_part(struct writing *w, uint64_t block, size_t from, size_t to)
+{
+	struct fs *fs = w->txn.fs;
+	struct inode *inode = w->inode;
+	uint64_t start = block << fs->block_shift;
+	struct lsm_slice parts[4];
+	struct lsm_slice old = {NULL, 0};
+	size_t n = 0, head;
+	bool exists = block < inode->alloc_end;
+
+	/* Bytes of the block inside the file, before this write. */
+	if (exists && (from > 0 || start + to < inode->rec.size)) {
+		int r = block_get(fs, inode->ino, block, &w->pin);
+
+		if (r < 0)
+			return r;
+		exists = r == 0;
+		if (exists)
+			old = lsm_slice(w->pin.data, w->pin.len);
+	} else if (exists) {
+		uint64_t count;
+		int r = blocks_count(fs, inode, block, block + 1, &count);
+
+		if (r)
+			return r;
+		exists = count != 0;
+	}
+	if (!exists)
+		w->added++;
+	head = old.len < from ? old.len : from;
+	if (head)
+		parts[n++] = lsm_slice(old.data, head);
+	if (head < from)
+		parts[n++] = lsm_slice(zeros, from - head);
+	parts[n++] = lsm_slice(w->buf + (start + from - w->offset), to - from);
+	if (old.len > to)
+		parts[n++] =
+			lsm_slice((const uint8_t *)old.data + to, old.len - to);
+	put_block(w, block, parts, n);
+	return 0;
+}
+
+static int write_blocks(struct writing *w)
+{
+	struct fs *fs = w->txn.fs;
+	uint64_t mask = fs->block_bytes - 1;
+	uint64_t block = w->offset >> fs->block_shift;
+	uint64_t whole_end = w->end >> fs->block_shift;
+	uint64_t whole_from, count, existing;
+	int r;
+
+	if ((w->offset & mask) || block == whole_end) {
+		uint64_t block_end = (block + 1) << fs->block_shift;
+		uint64_t to = w->end < block_end ? w->end : block_end;
+
+		r = write_part(w, block, w->offset & mask,
+			       to - (block << fs->block_shift));
+		if (r)
+			return r;
+		block++;
+	}
+	whole_from = block;
+	if (whole_from < whole_end) {
+		r = blocks_count(fs, w->inode, whole_from, whole_end,
+				 &existing);
+		if (r)
+			return r;
+		count = whole_end - whole_from;
+		w->added += count - (existing < count ? existing : count);
+	}
+	for (; block < whole_end; block++) {
+		uint64_t start = block << fs->block_shift;
+		struct lsm_slice part = lsm_slice(w->buf + (start - w->offset),
+						  fs->block_bytes);
+
+		put_block(w, block, &part, 1);
+	}
+	if (block == whole_end && (w->end & mask))
+		return write_part(w, block, 0, w->end & mask);
+	return 0;
+}
+
+/* Up to FS_WRITE_BYTES_ATOMIC bytes in one batch. The inode is locked. */
+static int write_batch(struct fs *fs, struct inode *inode, const void *buf,
+		       size_t size, uint64_t offset, unsigned flags)
+{
+	struct writing w = {.inode = inode,
+			    .rec = inode->rec,
+			    .buf = buf,
+			    .offset = offset,
+			    .end = offset + size};
+	uint64_t end_block;
+	bool put;
+	int r = txn_begin(&w.txn, fs);
+
+	if (r)
+		return r;
+	r = write_blocks(&w);
+	if (r)
+		goto out;
+	if (w.end > w.rec.size)
+		w.rec.size = w.end;
+	w.rec.blocks += w.added;
+	if (w.rec.nlink > 0)
+		txn_usage(&w.txn, inode->ino,
+			  (int64_t)(w.added * fs->units_per_block), 0);
+	if (flags & FS_WRITE_KILL_PRIV)
+		inode_kill_priv(&w.txn, inode->ino, &w.rec);
+	/* What only changes times is left to the writeback thread. */
+	put = w.added || w.rec.size != inode->rec.size ||
+	      w.rec.mode != inode->rec.mode || w.rec.flags != inode->rec.flags;
+	if (!(flags & FS_WRITE_NO_TIMES))
+		w.rec.mtime = w.rec.ctime = time_now();
+	if (put)
+		txn_put_inode(&w.txn, inode->ino, &w.rec);
+	r = txn_commit(&w.txn);
+	if (r)
+		goto out;
+	inode->rec = w.rec;
+	end_block = fs_blocks(fs, w.end);
+	if (inode->alloc_end < end_block)
+		inode->alloc_end = end_block;
+	if (put)
+		inode->dirty = false;
+	else if (!(flags & FS_WRITE_NO_TIMES))
+		inode_mark_dirty(fs, inode);
+out:
+	lsm_unpin(&w.pin);
+	return r;
+}
+
+static ssize_t write_locked(struct fs *fs, struct inode *inode, const void *buf,
+			    size_t size, uint64_t offset, unsigned flags)
+{
+	size_t done = 0;
+
+	if (S_ISDIR(inode->rec.mode))
+		return -EISDIR;
+	if (!S_ISREG(inode->rec.mode) || size > SSIZE_MAX)
+		return -EINVAL;
+	if (fs->read_only)
+		return -EROFS;
+	if (flags & FS_WRITE_APPEND)
+		offset = inode->rec.size;
+	if (size == 0)
+		return 0;
+	if (offset >= FS_FILE_BYTES_MAX || size > FS_FILE_BYTES_MAX - offset)
+		return -EFBIG;
+	while (done < size) {
+		size_t n = size - done;
+		int r;
+
+		/* A large write is cut at borders of blocks. */
+		if (n > FS_WRITE_BYTES_ATOMIC)
+			n = FS_WRITE_BYTES_ATOMIC -
+			    ((offset + done) & (fs->block_bytes - 1));
+		r = write_batch(fs, inode, (const uint8_t *)buf + done, n,
+				offset + done, flags);
+		if (r)
+			return done ? (ssize_t)done : r;
+		done += n;
+	}
+	return (ssize_t)done;
+}
+
+ssize_t fs_write(struct fs *fs, uint64_t ino, const void *buf, size_t size,
+		 uint64_t offset, unsigned flags)
+{
+	struct inode *inode;
+	ssize_t n;
+	int r = inode_get(fs, ino, &inode);
+
+	if (r)
+		return r;
+	n = inode_wrlock(inode);
+	if (n == 0) {
+		n = write_locked(fs, inode, buf, size, offset, flags);
+		inode_wrunlock(inode);
+	}
+	inode_put(fs, inode);
+	return n;
+}
