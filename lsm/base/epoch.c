@@ -412,6 +412,8 @@ void epoch_retire(void (*fn)(void *arg), void *arg)
 			r->in_callback++;
 			fn(arg);
 			r->in_callback--;
+			if (!r->in_callback)
+				reclaim_some(r); /* sets nodes free */
 			return;
 		}
 		pause_thread(&round);

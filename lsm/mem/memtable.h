@@ -49,8 +49,7 @@ void memtable_cover(const struct memtable *m, struct lsm_slice key,
 /* Adds every tombstone to b, for the flush. Only when no one inserts. */
 int memtable_collect_ranges(const struct memtable *m, struct frags_builder *b);
 
-/* Bytes of memory it holds; entries, tombstones among them; the smallest and
- * largest sequence number (0 when empty). */
+/* Bytes of memory it holds; entries, tombstones among them. */
 size_t memtable_bytes(const struct memtable *m);
 uint64_t memtable_entries(const struct memtable *m);
 bool memtable_empty(const struct memtable *m);
