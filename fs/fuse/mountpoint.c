@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -217,54 +218,60 @@ static bool contains(const char *outer, const char *inner)
 	       (inner[n] == '/' || inner[n] == '\0');
 }
 
-/* A mount of ours without a daemon answers ENOTCONN to everything. */
-static int free_dead_mount(struct options *o)
+static bool is_dead(int err)
+{
+	return err == ENOTCONN || err == ECONNABORTED;
+}
+
+/*
+ * A mount whose daemon has died answers an error to everything that the kernel
+ * has to ask for; the attributes of its root may still be cached. statvfs() is
+ * always asked for.
+ */
+static int free_dead_mount(const char *path)
 {
 	struct mountpoint_info info;
-	char *path = resolve_through_parent(o->mountpoint);
+	struct statvfs st;
 	int ret;
 
-	if (!path) {
-		log_user("cannot reach the mount point %s: %s", o->mountpoint,
-			 strerror(errno));
+	if (mountpoint_lookup(path, &info) || strncmp(info.type, "fuse", 4))
+		return 0;
+	if (strcmp(info.type, MOUNT_TYPE)) {
+		if (!statvfs(path, &st) || !is_dead(errno))
+			return 0;
+		log_user("on %s is a mount (%s) without a daemon; unmount it "
+			 "first: umount -l %s",
+			 path, info.type, path);
 		return EXIT_MOUNT;
 	}
-	ret = mountpoint_lookup(path, &info);
-	if (ret || strcmp(info.type, MOUNT_TYPE)) {
-		log_user("the mount point %s is a mount without a daemon (%s); "
-			 "unmount it first: umount -l %s",
-			 path, ret ? "unknown" : info.type, path);
-		free(path);
+	if (!statvfs(path, &st) || !is_dead(errno)) {
+		log_user("%s is mounted on %s already; unmount it first: "
+			 "umount %s",
+			 info.source, path, path);
 		return EXIT_MOUNT;
 	}
 	ret = mountpoint_unmount(path, true);
-	if (ret)
+	if (ret) {
 		log_user("the daemon of the mount on %s has died, and it "
 			 "cannot be unmounted: %s",
 			 path, strerror(-ret));
-	else
-		log_printf(LSM_LOG_WARN,
-			   "the daemon of the mount on %s had died; "
-			   "mounting anew",
-			   path);
-	free(path);
-	return ret ? EXIT_MOUNT : 0;
+		return EXIT_MOUNT;
+	}
+	log_printf(LSM_LOG_WARN,
+		   "the daemon of the mount on %s had died; mounting anew",
+		   path);
+	return 0;
 }
 
 static int prepare_mountpoint(struct options *o)
 {
-	struct mountpoint_info info;
+	char *path = realpath(o->mountpoint, NULL);
 	struct stat st;
-	char *path;
 	int ret;
 
-	if (stat(o->mountpoint, &st) && errno == ENOTCONN) {
-		ret = free_dead_mount(o);
-		if (ret)
-			return ret;
-	}
-	path = realpath(o->mountpoint, NULL);
-	if (!path || stat(path, &st)) {
+	if (!path && is_dead(errno))
+		path = resolve_through_parent(o->mountpoint);
+	if (!path) {
 		if (errno == ENOENT)
 			log_user("the mount point %s does not exist; make it "
 				 "with mkdir",
@@ -272,19 +279,20 @@ static int prepare_mountpoint(struct options *o)
 		else
 			log_user("cannot reach the mount point %s: %s",
 				 o->mountpoint, strerror(errno));
-		free(path);
 		return EXIT_MOUNT;
 	}
 	free(o->mountpoint);
 	o->mountpoint = path;
-	if (!S_ISDIR(st.st_mode)) {
-		log_user("the mount point %s is not a directory", path);
+	ret = free_dead_mount(path);
+	if (ret)
+		return ret;
+	if (stat(path, &st)) {
+		log_user("cannot reach the mount point %s: %s", path,
+			 strerror(errno));
 		return EXIT_MOUNT;
 	}
-	if (!mountpoint_lookup(path, &info) && !strcmp(info.type, MOUNT_TYPE)) {
-		log_user("%s is mounted on %s already; unmount it first: "
-			 "umount %s",
-			 info.source, path, path);
+	if (!S_ISDIR(st.st_mode)) {
+		log_user("the mount point %s is not a directory", path);
 		return EXIT_MOUNT;
 	}
 	return 0;

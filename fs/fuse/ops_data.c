@@ -59,19 +59,37 @@ static bool kills_priv(fuse_req_t req, const struct fuse_file_info *fi)
 	}
 }
 
+/* True when the file has bits that a write by others clears. The kernel marks
+ * any direct write of a caller without CAP_FSETID. */
+static bool has_priv(struct fs *fs, fuse_ino_t ino)
+{
+	struct fs_attr attr;
+
+	return !fs_getattr(fs, ino, &attr) &&
+	       (attr.st.st_mode & (S_ISUID | S_ISGID));
+}
+
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 		     size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct daemon *d = daemon_of(req);
+	bool clears = false;
 	unsigned flags = 0;
+	ssize_t n;
 
-	if (kills_priv(req, fi))
+	if (kills_priv(req, fi)) {
 		flags |= FS_WRITE_KILL_PRIV;
+		clears = has_priv(d->fs, ino);
+	}
 	/* The kernel sends the times itself, by SETATTR, when it keeps them. */
 	if (d->writeback)
 		flags |= FS_WRITE_NO_TIMES;
-	reply_written(req,
-		      fs_write(d->fs, ino, buf, size, (uint64_t)offset, flags));
+	n = fs_write(d->fs, ino, buf, size, (uint64_t)offset, flags);
+	/* The kernel would go on with the mode it has: the reply to a write has
+	 * no attributes. It drops them before the writer goes on. */
+	if (clears && n >= 0)
+		fuse_lowlevel_notify_inval_inode(d->session, ino, -1, 0);
+	reply_written(req, n);
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,

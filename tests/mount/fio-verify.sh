@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# fio-verify.sh - what fio wrote is what it reads, by CRC-32C: sequential,
+# random, mixed block sizes, through the page cache and around it, four jobs at
+# once; and again after a remount.
+
+# Functions are called by check.
+# shellcheck disable=SC2317
+
+# shellcheck source=tests/mount/lib.sh
+. "$(dirname "$0")/lib.sh"
+need_fuse
+need_program fio
+set_up
+mount_fs || bail "cannot mount"
+
+size=${FIO_SIZE:-24m}
+seed=${TEST_SEED:-$RANDOM}
+echo "# seed $seed"
+
+jobs=()
+run_fio() { # write|verify, name, options...
+	local what=$1 name=$2 mode=()
+
+	shift 2
+	if [ "$what" = verify ]; then
+		mode=(--verify_only)
+	else
+		mode=(--do_verify=1)
+	fi
+	(cd "$work" && fio --name="$name" --directory="$mnt" \
+		--filename_format="$name.\$jobnum" --size="$size" \
+		--ioengine=psync --verify=crc32c --verify_fatal=1 \
+		--randseed="$seed" --fallocate=none --end_fsync=1 \
+		--verify_state_save=0 "${mode[@]}" "$@")
+}
+
+one() { # description, name, options...
+	local what=$1
+
+	shift
+	check "$what" run_fio write "$@"
+	jobs+=("$what|$*")
+}
+
+for direct in 0 1; do
+	d="direct=$direct"
+	one "sequential, 1 MiB, $d" seq1m-$direct \
+		--rw=write --bs=1m --direct=$direct
+	one "sequential, 4 KiB, $d" seq4k-$direct \
+		--rw=write --bs=4k --direct=$direct
+	one "random, 4 KiB, $d" rand4k-$direct \
+		--rw=randwrite --bs=4k --direct=$direct
+	one "random, 4 KiB to 256 KiB, $d" mixed-$direct \
+		--rw=randwrite --bsrange=4k-256k --bs_unaligned=0 \
+		--blockalign=4k --direct=$direct
+	one "four jobs, random, 16 KiB, $d" jobs-$direct \
+		--rw=randwrite --bs=16k --numjobs=4 --direct=$direct
+done
+one "random, odd sizes through the cache" odd \
+	--rw=randwrite --bsrange=512-70000 --bs_unaligned=1
+one "random, 4 KiB, by mmap" mmap --rw=randwrite --bs=4k --ioengine=mmap
+
+check "remount" remount_fs
+for job in "${jobs[@]}"; do
+	read -r -a words <<<"${job#*|}"
+	check "after a remount: ${job%%|*}" run_fio verify "${words[@]}"
+done
+finish
