@@ -51,7 +51,7 @@ static int refuse_others(const char *path)
 	int err = store_is_open(path, NULL) ? -EBUSY : 0;
 
 	if (!err)
-		err = store_open(path, false, &s);
+		err = store_open(path, 0, &s);
 	if (err) {
 		store_error(path, err);
 		cli_error("%s: not destroyed; delete it or name another --db",

@@ -174,7 +174,7 @@ static int dump_keys(const struct dump *d)
 		cli_error("%s: warning: open in another process: what is shown "
 			  "may be incomplete",
 			  d->path);
-	err = store_open(d->path, true, &s);
+	err = store_open(d->path, STORE_PLAIN_IF_DAMAGED, &s);
 	if (!err) {
 		err = walk_keys(d, &s);
 		closed = store_close(&s);

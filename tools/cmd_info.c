@@ -134,7 +134,8 @@ static int collect(const char *path, bool all_keys, struct info *in)
 	if (err)
 		return err;
 	collect_busy(path, in);
-	err = store_open(path, !in->busy, &s);
+	err = store_open(path, in->busy ? STORE_QUIET : STORE_PLAIN_IF_DAMAGED,
+			 &s);
 	/* A store in use may change while it is opened. */
 	if (err && in->busy)
 		return 0;

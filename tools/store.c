@@ -81,7 +81,7 @@ void store_error(const char *path, int err)
 	}
 }
 
-int store_open(const char *path, bool plain_if_damaged, struct store *out)
+int store_open(const char *path, unsigned flags, struct store *out)
 {
 	struct fs_options fo = {.read_only = true, .no_create = true};
 	int err;
@@ -92,13 +92,17 @@ int store_open(const char *path, bool plain_if_damaged, struct store *out)
 	fo.engine.no_create = true;
 	cli_log_hold();
 	err = fs_open(path, &fo, &out->fs);
-	store_release_log(err);
+	if (flags & STORE_QUIET)
+		cli_log_release(false);
+	else
+		store_release_log(err);
 	if (!err) {
 		out->db = fs_db(out->fs);
 		return 0;
 	}
 	out->fs = NULL;
-	if (err != -EMEDIUMTYPE && !(err == -EUCLEAN && plain_if_damaged))
+	if (err != -EMEDIUMTYPE &&
+	    !(err == -EUCLEAN && flags & STORE_PLAIN_IF_DAMAGED))
 		return err;
 	if (lsm_open(path, &fo.engine, &out->db)) {
 		out->db = NULL;
@@ -135,7 +139,7 @@ int store_print_made(const char *path)
 	struct store s;
 	struct fs_info info;
 	char uuid[UUID_TEXT], size[HUMAN_MAX];
-	int err = store_open(path, false, &s);
+	int err = store_open(path, 0, &s);
 
 	if (!err && !s.fs) {
 		store_close(&s);

@@ -25,19 +25,25 @@ void store_error(const char *path, int err);
  * engine said unless store_error() tells all of it. */
 void store_release_log(int err);
 
+enum store_flags {
+	/* A filesystem whose superblock is damaged opens as a plain store,
+	 * after a line that says so. */
+	STORE_PLAIN_IF_DAMAGED = 1,
+	/* Failing is to be expected: the engine is not heard. */
+	STORE_QUIET = 2,
+};
+
 struct store {
 	struct fs *fs; /* NULL: a store of the engine alone */
 	struct lsm_db *db;
 };
 
 /*
- * Opens what is at path for reading; nothing is changed. A filesystem whose
- * superblock is damaged opens as a plain store when plain_if_damaged, after a
- * line that says so. A store that is open elsewhere may be opened too, but
- * files can go away under the reader. 0 or the engine's error, which is left to
- * store_error(). End with store_close().
+ * Opens what is at path for reading; nothing is changed. A store that is open
+ * elsewhere may be opened too, but files can go away under the reader. 0 or the
+ * engine's error, which is left to store_error(). End with store_close().
  */
-int store_open(const char *path, bool plain_if_damaged, struct store *out);
+int store_open(const char *path, unsigned flags, struct store *out);
 int store_close(struct store *store);
 
 /* Opens the filesystem at path once and prints what it is. 0 or an error,
