@@ -55,9 +55,10 @@ struct wal_reader;
 
 /*
  * Opens a log for reading from the front. number must be the number in the
- * header. *out is NULL and the result LSM_END for a log that ends before its
- * header does (it was created, and then the power went). -EUCLEAN: not a log;
- * -EPROTONOSUPPORT: a newer format. log may be NULL.
+ * header. *out is NULL and the result LSM_END for a log whose header never
+ * was written whole (the power went, or the disk was full, when the log was
+ * created): no valid record is behind it. -EUCLEAN: there is one, or this is
+ * not a log; -EPROTONOSUPPORT: a newer format. log may be NULL.
  */
 int wal_reader_open(struct env_dir *dir, const char *name, uint64_t number,
 		    const struct logger *log, struct wal_reader **out);

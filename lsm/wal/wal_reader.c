@@ -32,10 +32,10 @@ struct wal_reader {
 	const struct logger *log;
 	char *name;
 	uint64_t number;
-	uint64_t bytes;  /* of the file */
-	uint64_t offset; /* of the next record */
+	uint64_t bytes;   /* of the file */
+	uint64_t offset;  /* of the next record */
 	uint64_t durable; /* of the last record */
-	int result;      /* 0, or what every further call returns */
+	int result;       /* 0, or what every further call returns */
 	bool torn;
 	/* The file from base on. */
 	uint64_t base;
@@ -109,8 +109,9 @@ static int payload_crc(struct wal_reader *r, uint64_t at, uint64_t n,
 }
 
 /* *proof becomes true when a valid record behind bad says that bad had been
- * durable. */
-static int search_proof(struct wal_reader *r, uint64_t bad, bool *proof)
+ * durable; with any, when there is a valid record at all. */
+static int search_proof(struct wal_reader *r, uint64_t bad, bool any,
+			bool *proof)
 {
 	uint64_t effort = r->bytes * SCAN_EFFORT, at = bad + 1;
 	uint16_t mark = wal_mark(r->number);
@@ -134,7 +135,7 @@ static int search_proof(struct wal_reader *r, uint64_t bad, bool *proof)
 			if (get_le16(p + i + 14) != mark)
 				continue;
 			h = wal_record_get(p + i);
-			if (h.durable <= bad || h.durable > at + i ||
+			if ((!any && h.durable <= bad) || h.durable > at + i ||
 			    !h.length || h.length > effort ||
 			    h.length > r->bytes - at - i - WAL_RECORD_BYTES)
 				continue;
@@ -160,13 +161,39 @@ static int end_here(struct wal_reader *r)
 	bool proof;
 	int err;
 
-	err = search_proof(r, r->offset, &proof);
+	err = search_proof(r, r->offset, false, &proof);
 	if (err)
 		return err;
 	if (proof)
 		return log_corrupt(r->log, r->name, r->offset,
 				   "record fails its check, and a later one "
 				   "says it was durable");
+	return LSM_END;
+}
+
+/*
+ * The header is not whole. Before a record is appended the header was written
+ * without an error, so with a record behind it, it is damaged. Without one it
+ * is what a failed write left of it when the log was created.
+ */
+static int header_fails(struct wal_reader *r, bool magic)
+{
+	const uint8_t *p;
+	size_t n = r->bytes < READ_BYTES ? (size_t)r->bytes : READ_BYTES;
+	bool proof;
+	int err = search_proof(r, 0, true, &proof);
+
+	if (err)
+		return err;
+	if (proof)
+		return log_corrupt(r->log, r->name, 0,
+				   "log header checksum mismatch");
+	err = load(r, 0, n, &p);
+	if (err)
+		return err;
+	/* A recycled file keeps its magic; a fresh one is zero behind. */
+	if (!magic && !all_zero(p + WAL_HEADER_BYTES, n - WAL_HEADER_BYTES))
+		return log_corrupt(r->log, r->name, 0, "not a log: bad magic");
 	return LSM_END;
 }
 
@@ -185,10 +212,9 @@ static int read_header(struct wal_reader *r)
 	if (all_zero(p, WAL_HEADER_BYTES))
 		return end_here(r);
 	if (get_le64(p) != WAL_MAGIC)
-		return log_corrupt(r->log, r->name, 0, "not a log: bad magic");
+		return header_fails(r, false);
 	if (get_le32(p + 20) != crc32c(0, p, 20))
-		return log_corrupt(r->log, r->name, 20,
-				   "log header checksum mismatch");
+		return header_fails(r, true);
 	format = get_le32(p + 8);
 	number = get_le64(p + 12);
 	if (format > WAL_FORMAT) {

@@ -411,6 +411,66 @@ START_TEST(header_of_another_log_or_format_is_told)
 }
 END_TEST
 
+/* Creating the log failed half way through its header; or the header of a log
+ * with records was damaged later. */
+START_TEST(broken_header_is_corruption_only_before_records)
+{
+	uint8_t h[4096] = {0};
+	uint64_t ends[RECORDS];
+	uint8_t *raw;
+	unsigned n, cut;
+	size_t len;
+	bool torn;
+
+	for (cut = 0; cut < 24; cut++) {
+		memset(h, 0, sizeof(h));
+		wal_header_put(h, NUMBER);
+		memset(h + cut, 0, WAL_HEADER_BYTES - cut);
+		put_raw(NAME, h, sizeof(h));
+		ck_assert_int_eq(read_all(&n, &torn), LSM_END);
+		/* Over the header of a recycled log. */
+		wal_header_put(h, NUMBER - 3);
+		memset(h + WAL_HEADER_BYTES, 7, sizeof(h) - WAL_HEADER_BYTES);
+		h[20] ^= 1;
+		put_raw(NAME, h, sizeof(h));
+		ck_assert_int_eq(read_all(&n, &torn), LSM_END);
+	}
+	memset(h, 'x', sizeof(h));
+	put_raw(NAME, h, sizeof(h));
+	ck_assert_int_eq(read_all(&n, &torn), -EUCLEAN);
+	ck_assert_int_eq(env_dir_delete(dir, NAME), 0);
+
+	make_log(ends, -1);
+	raw = get_raw(NAME, &len);
+	for (cut = 0; cut < 24; cut++) {
+		raw[cut] ^= 0x10;
+		put_raw(NAME, raw, len);
+		raw[cut] ^= 0x10;
+		ck_assert_int_eq(read_all(&n, &torn), -EUCLEAN);
+	}
+	free(raw);
+}
+END_TEST
+
+/* What recovery asks to tell a log that was not synced. */
+START_TEST(reader_tells_what_the_last_record_knew_durable)
+{
+	uint64_t ends[RECORDS], i, want;
+	struct wal_reader *r;
+	struct lsm_slice s;
+
+	make_log(ends, 2);
+	ck_assert_int_eq(wal_reader_open(dir, NAME, NUMBER, &logger, &r), 0);
+	ck_assert_uint_eq(wal_reader_durable(r), 0);
+	for (i = 0; i < RECORDS; i++) {
+		ck_assert_int_eq(wal_reader_next(r, &s), 0);
+		want = i > 2 ? ends[2] : 0;
+		ck_assert_uint_eq(wal_reader_durable(r), want);
+	}
+	wal_reader_close(r);
+}
+END_TEST
+
 START_TEST(length_beyond_the_file_costs_no_memory)
 {
 	uint8_t raw[WAL_HEADER_BYTES + WAL_RECORD_BYTES + 8] = {0};
@@ -609,6 +669,8 @@ int main(void)
 	tcase_add_test(t, leftovers_of_a_recycled_log_are_not_records);
 	tcase_add_test(t, records_inside_a_value_prove_nothing);
 	tcase_add_test(t, header_of_another_log_or_format_is_told);
+	tcase_add_test(t, broken_header_is_corruption_only_before_records);
+	tcase_add_test(t, reader_tells_what_the_last_record_knew_durable);
 	tcase_add_test(t, length_beyond_the_file_costs_no_memory);
 	tcase_add_test(t, random_bytes_are_survived);
 	tcase_add_test(t, power_loss_keeps_what_was_synced);
