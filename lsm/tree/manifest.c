@@ -471,8 +471,6 @@ void manifest_state_release(struct manifest_state *s)
 			table_file_put(s->level[level][i]);
 		free(s->level[level]);
 	}
-	for (i = 0; i < s->named_count; i++)
-		free(s->named[i].name);
-	free(s->named);
+	named_snapshots_free(s->named, s->named_count);
 	memset(s, 0, sizeof(*s));
 }

@@ -99,6 +99,7 @@ void version_put(struct version *v)
 		for (i = 0; i < v->count[level]; i++)
 			table_file_put(v->level[level][i]);
 		free(v->level[level]);
+		free(v->largest_prefix[level]);
 	}
 	free(v);
 }
@@ -106,14 +107,21 @@ void version_put(struct version *v)
 size_t version_find(const struct version *v, unsigned level,
 		    struct lsm_slice key)
 {
+	const uint64_t *prefix = v->largest_prefix[level];
+	uint64_t want = slice_prefix(key);
 	size_t low = 0, high = v->count[level];
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		const struct sst_meta *m = &v->level[level][mid]->meta;
-		int c = slice_cmp(buf_slice(&m->largest), key);
+		bool ends_before = prefix[mid] < want;
 
-		if (c < 0 || (!c && m->largest_exclusive))
+		if (prefix[mid] == want) {
+			const struct sst_meta *m = &v->level[level][mid]->meta;
+			int c = slice_cmp(buf_slice(&m->largest), key);
+
+			ends_before = c < 0 || (!c && m->largest_exclusive);
+		}
+		if (ends_before)
 			low = mid + 1;
 		else
 			high = mid;

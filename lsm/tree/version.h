@@ -54,6 +54,9 @@ struct version {
 	struct table_file **level[LSM_LEVELS];
 	size_t count[LSM_LEVELS];
 	uint64_t bytes[LSM_LEVELS];
+	/* slice_prefix() of each largest bound, for levels >= 1: a search reads
+	 * one array, and tables only where prefixes are equal. */
+	uint64_t *largest_prefix[LSM_LEVELS];
 	bool has_ranges;                  /* any table with range tombstones */
 	bool level_ranges[LSM_LEVELS];    /* the same by level */
 	unsigned level_dense[LSM_LEVELS]; /* dense tables, by level */

@@ -73,6 +73,23 @@ static int check_level(const struct version *v, unsigned level)
 	return 0;
 }
 
+static int level_prefixes(struct version *v, unsigned level)
+{
+	size_t i, n = v->count[level];
+	uint64_t *p;
+
+	if (!level || !n)
+		return 0;
+	p = calloc(n, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	for (i = 0; i < n; i++)
+		p[i] = slice_prefix(
+			buf_slice(&v->level[level][i]->meta.largest));
+	v->largest_prefix[level] = p;
+	return 0;
+}
+
 /* Sums up, checks the order, and takes the references. */
 static int version_finish(struct version *v)
 {
@@ -82,6 +99,8 @@ static int version_finish(struct version *v)
 
 	for (level = 0; level < LSM_LEVELS; level++) {
 		err = check_level(v, level);
+		if (!err)
+			err = level_prefixes(v, level);
 		if (err)
 			return err;
 	}
@@ -116,8 +135,10 @@ static void version_discard(struct version *v)
 {
 	unsigned level;
 
-	for (level = 0; level < LSM_LEVELS; level++)
+	for (level = 0; level < LSM_LEVELS; level++) {
 		free(v->level[level]);
+		free(v->largest_prefix[level]);
+	}
 	free(v);
 }
 

@@ -17,6 +17,10 @@ void table_file_put(struct table_file *f);
 /* Frees the memory of a table that nobody refers to. */
 void table_file_free(struct table_file *f);
 
+/* Frees every table that nobody refers to any more, at close. */
+void version_set_free_obsolete(struct version_set *vs);
+void named_snapshots_free(struct named_snapshot *named, size_t count);
+
 /*
  * A version with one reference, which takes references on all tables. The
  * tables of a level come in any order and are sorted. -EUCLEAN (logged) when
