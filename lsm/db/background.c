@@ -230,13 +230,15 @@ int background_wait_flush(struct lsm_db *db, uint64_t number)
 	int err = 0;
 
 	mutex_lock(&db->mutex);
-	/* Who asks wants a fresh try. */
-	if (!db->flushing)
-		db->flush_err = 0;
+	/* Who asks wants a try of his own, not what an older one met. */
+	while (db->flushing)
+		cond_wait(&db->done_cond, &db->mutex);
+	db->flush_err = 0;
 	background_wake_locked(db);
 	while (db->vs.log_number < number || db->flushing) {
-		err = db->flush_err;
-		if (!err && (!db->resuming || db->manifest_failed))
+		err = db->flushing ? 0 : db->flush_err;
+		if (!err && !db->flushing &&
+		    (!db->resuming || db->manifest_failed))
 			err = db_error(db);
 		if (!err && db_stopping(db))
 			err = -ECANCELED;
@@ -325,6 +327,7 @@ int background_compact_locked(struct lsm_db *db, struct compaction *c)
 static bool compact_step_locked(struct lsm_db *db) REQUIRES(db->mutex)
 {
 	struct compaction *c;
+	uint64_t resumes;
 	int err;
 
 	if (db->cleanup_due) {
@@ -345,8 +348,10 @@ static bool compact_step_locked(struct lsm_db *db) REQUIRES(db->mutex)
 		cond_broadcast(&db->done_cond);
 		return false;
 	}
+	resumes = db->resumes;
 	err = background_compact_locked(db, c);
-	if (err == -ECANCELED)
+	/* What it met before the last lsm_resume() is history. */
+	if (err == -ECANCELED || resumes != db->resumes)
 		err = 0;
 	db->compact_err = err;
 	if (err)

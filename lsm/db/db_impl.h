@@ -165,6 +165,7 @@ struct lsm_db {
 	uint64_t free_wal;   /* protected by mutex; to recycle; 0: none */
 	bool flushing;       /* protected by mutex */
 	bool resuming;       /* protected by mutex: flush despite bg_err */
+	uint64_t resumes;    /* protected by mutex: how often */
 	unsigned compacting; /* protected by mutex: running compactions */
 	bool compact_due;    /* protected by mutex: the tree changed */
 	bool cleanup_due;    /* protected by mutex: something to unlink */

@@ -75,6 +75,7 @@ static int resume_serialized(struct lsm_db *db)
 
 	mutex_lock(&db->mutex);
 	db->resuming = true;
+	db->resumes++;
 	db->compact_err = 0;
 	mutex_unlock(&db->mutex);
 	err = background_wait_flush(db, number);
