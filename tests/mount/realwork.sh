@@ -74,7 +74,8 @@ check "tar compares it with the archive" tar -C "$mnt/tar" -df "$work/tree.tar"
 
 git_work() {
 	local g=(git -c user.name=test -c user.email=test@example.org
-		-c init.defaultBranch=main -c commit.gpgsign=false)
+		-c init.defaultBranch=main -c commit.gpgsign=false
+		-c gc.auto=0 -c maintenance.auto=false)
 
 	export GIT_CONFIG_NOSYSTEM=1 HOME=$work
 	cd "$mnt/cp/usr/include" || return
