@@ -57,8 +57,6 @@ struct check_node *check_node(struct check *c, uint64_t ino)
 	}
 	n->ino = ino;
 	c->used++;
-	if (ino > c->max_ino)
-		c->max_ino = ino;
 	return n;
 }
 

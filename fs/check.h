@@ -46,7 +46,8 @@ struct check {
 	/* open addressing, a power of two of slots, at most 3/4 full */
 	struct check_node *nodes;
 	size_t slots, used;
-	uint64_t max_ino, watermark;
+	uint64_t max_ino; /* with a record */
+	uint64_t watermark;
 	bool watermark_ok;
 	struct usage_rec usage[USAGE_SHARDS];
 	uint64_t done_inodes, total_inodes;

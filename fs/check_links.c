@@ -46,32 +46,33 @@ static int detach(struct check *c, uint64_t dir, uint64_t child)
 	return check_flush(c, true);
 }
 
-/* Follows the names upwards from dir. A ring is cut where it closes. */
+/* Follows the names upwards from start. A ring is cut where it closes. */
 static int walk_up(struct check *c, struct check_node *start)
 {
-	struct check_node *n = start, *next;
-	int r = 0;
+	struct check_node *n = start, *up;
+	bool ring;
+	int r;
 
 	while (n->ino != FS_ROOT_INO && n->named_by &&
 	       !(n->flags & (NODE_WALKED | NODE_ON_WAY))) {
 		n->flags |= NODE_ON_WAY;
 		n = check_find(c, n->named_by);
 	}
-	if ((n->flags & NODE_ON_WAY) &&
-	    check_found(c,
-			"directory %" PRIu64 " lies inside itself, cut off "
-			"from the root",
-			n->ino)) {
-		next = check_find(c, n->named_by);
-		r = detach(c, next->ino, n->ino);
-		next->links--;
-		n->named_by = 0;
+	ring = n->flags & NODE_ON_WAY;
+	for (up = start; up->flags & NODE_ON_WAY;
+	     up = check_find(c, up->named_by)) {
+		up->flags &= ~NODE_ON_WAY;
+		up->flags |= NODE_WALKED;
 	}
-	for (n = start; n && (n->flags & NODE_ON_WAY); n = next) {
-		next = n->named_by ? check_find(c, n->named_by) : NULL;
-		n->flags &= ~NODE_ON_WAY;
-		n->flags |= NODE_WALKED;
-	}
+	if (!ring || !check_found(c,
+				  "directory %" PRIu64 " lies inside itself, "
+				  "cut off from the root",
+				  n->ino))
+		return 0;
+	up = check_find(c, n->named_by);
+	r = detach(c, up->ino, n->ino);
+	up->links--;
+	n->named_by = 0;
 	return r;
 }
 

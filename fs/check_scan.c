@@ -396,6 +396,8 @@ static int scan_finish(struct scan *s)
 	n = check_node(c, s->ino);
 	if (!n)
 		return -ENOMEM;
+	if (s->ino > c->max_ino)
+		c->max_ino = s->ino;
 	n->flags |= NODE_RECORD;
 	n->mode = s->rec.mode;
 	n->nlink = s->rec.nlink;
