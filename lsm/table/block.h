@@ -3,20 +3,22 @@
  * block.h - a block: sorted entries with delta-encoded keys. Private to
  * lsm/table/.
  *
- *   block  entry... | restart u32... | tail u32
+ *   block  head u32 | restart u32... | entry... | zero u64
+ *   head   number of restarts (low 24 bits) | feature bits (high 8)
  *   entry  varint shared | varint unshared | varint value length
  *          | unshared key bytes | tag u64 | value
- *   tail   number of restarts (low 24 bits) | feature bits (high 8)
  *
  * shared is how many bytes of the key before are kept. It is 0 at a restart,
- * whose offset the restart array holds, so that a search can halve the block
- * at restarts and then walk one interval. The tag is fixed-width: it is
+ * whose offset from the first entry the restart array holds, so that a search
+ * can halve the block at restarts and then walk one interval. The array lies in
+ * front, next to what finding the block has just touched, because at the end of
+ * the block it would be one more wait for memory. The tag is fixed-width: it is
  * compared and handed on far more often than stored, and LZ4 takes most of its
  * zero bytes. Feature bits announce what a later format may put between the
  * restarts and the entries (a hash index); none exist yet.
  *
  * Why loads need so few checks: behind a key's last byte there are always at
- * least 8 (tag) + 8 (a restart, the tail) more bytes of the block.
+ * least 8 (tag) + 8 (the zero bytes) more bytes of the block.
  *
  * Blocks are immutable; a cursor belongs to one thread.
  */
@@ -30,6 +32,7 @@
 #include "lsm/base/slice.h"
 
 #define BLOCK_ENTRY_MIN    11 /* three one-byte varints and a tag */
+#define BLOCK_OVERHEAD     12 /* head and zero bytes */
 #define BLOCK_RESTARTS_MAX ((1u << 24) - 1)
 
 /* ---- building -------------------------------------------------------------
@@ -56,17 +59,17 @@ int block_builder_add(struct block_builder *b, struct lsm_slice key,
 /* Bytes if finished now. */
 static inline size_t block_builder_bytes(const struct block_builder *b)
 {
-	return b->buf.len + b->restart.len + 4;
+	return b->buf.len + b->restart.len + BLOCK_OVERHEAD;
 }
-/* Appends restarts and tail: b->buf is then the block. */
+/* Puts the restarts in front: b->buf is then the block. */
 int block_builder_finish(struct block_builder *b);
 
 /* ---- reading --------------------------------------------------------------
  */
 
 struct block {
-	const uint8_t *data;
-	uint32_t limit; /* bytes of entries; the restarts follow */
+	const uint8_t *data; /* the first entry; the restarts lie before it */
+	uint32_t limit;      /* bytes of entries */
 	uint32_t restart_count;
 };
 
@@ -75,13 +78,13 @@ static inline bool block_init(struct block *b, const void *data, size_t len)
 {
 	uint32_t n;
 
-	if (len < 4 || len > UINT32_MAX)
+	if (len < BLOCK_OVERHEAD || len > UINT32_MAX)
 		return false;
-	n = get_le32((const uint8_t *)data + len - 4);
-	if (n > BLOCK_RESTARTS_MAX || 4 + 4 * (size_t)n > len)
+	n = get_le32(data);
+	if (n > BLOCK_RESTARTS_MAX || BLOCK_OVERHEAD + 4 * (size_t)n > len)
 		return false;
-	b->data = data;
-	b->limit = (uint32_t)(len - 4 - 4 * (size_t)n);
+	b->data = (const uint8_t *)data + 4 + 4 * (size_t)n;
+	b->limit = (uint32_t)(len - BLOCK_OVERHEAD - 4 * (size_t)n);
 	b->restart_count = n;
 	return (n == 0) == (b->limit == 0);
 }

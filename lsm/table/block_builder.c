@@ -81,10 +81,18 @@ int block_builder_add(struct block_builder *b, struct lsm_slice key,
 
 int block_builder_finish(struct block_builder *b)
 {
+	size_t front = 4 + b->restart.len;
 	uint32_t n = (uint32_t)(b->restart.len / 4);
-	int err = buf_append(&b->buf, b->restart.data, b->restart.len);
+	int err = buf_reserve(&b->buf, b->restart.len + BLOCK_OVERHEAD);
 
-	if (!err)
-		err = buf_append_le32(&b->buf, n);
-	return err;
+	if (err)
+		return err;
+	memmove(b->buf.data + front, b->buf.data, b->buf.len);
+	put_le32(b->buf.data, n);
+	if (n)
+		memcpy(b->buf.data + 4, b->restart.data, b->restart.len);
+	b->buf.len += front;
+	put_le64(b->buf.data + b->buf.len, 0);
+	b->buf.len += 8;
+	return 0;
 }

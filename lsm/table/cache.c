@@ -211,9 +211,15 @@ static inline struct cache_entry *find(struct cache *c, uint64_t file,
 	 * and data were written before */
 	e = atomic_load_explicit(&s->bucket[h & s->bucket_mask],
 				 memory_order_acquire);
-	while (e && (e->offset != offset || e->file != file))
+	while (e) {
+		/* most likely it is the one: its data is wanted next, and can
+		 * come along with what is compared here */
+		__builtin_prefetch(e + 1);
+		if (e->offset == offset && e->file == file)
+			break;
 		/* acquire: as above, for an entry further down */
 		e = atomic_load_explicit(&e->chain, memory_order_acquire);
+	}
 	return e;
 }
 

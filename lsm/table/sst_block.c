@@ -131,7 +131,7 @@ static int view_entry(struct sst_reader *r, const struct sst_handle *h,
 	v->entry = e;
 	if (!block_init(&v->block, cache_data(e), len))
 		return sst_block_corrupt(r, h->offset,
-					 "block has an impossible tail");
+					 "block has an impossible head");
 	return 0;
 }
 
@@ -184,7 +184,7 @@ static int view_map(struct sst_reader *r, const struct sst_handle *h,
 		return 0;
 	if (env_object_map_lost(r->object))
 		return -EIO;
-	return sst_block_corrupt(r, h->offset, "block has an impossible tail");
+	return sst_block_corrupt(r, h->offset, "block has an impossible head");
 }
 
 static int check_mapped(struct sst_reader *r, const struct sst_handle *h,
@@ -261,9 +261,12 @@ int sst_view_get(struct sst_reader *r, uint32_t i, bool verify,
 	}
 	v->entry = cache_insert(r->cache, e, r->number, h.offset, true);
 	/* another thread may have been faster: its copy, then */
-	if (v->entry != e)
-		v->block.data = cache_data(v->entry);
-	return 0;
+	if (v->entry == e)
+		return 0;
+	err = view_entry(r, &h, v->entry, v);
+	if (err)
+		cache_put(r->cache, v->entry);
+	return err;
 }
 
 void sst_view_put(struct sst_reader *r, struct sst_view *v)

@@ -184,7 +184,7 @@ static int load_private(struct sst_iter *it, uint32_t i, struct block *b)
 	}
 	if (!block_init(b, stored, len))
 		return sst_block_corrupt(r, h.offset,
-					 "block has an impossible tail");
+					 "block has an impossible head");
 	it->private = true;
 	return 0;
 }

@@ -44,7 +44,7 @@ each_entry(struct sst_reader *r, const struct sst_handle *h, const char *what,
 		return err;
 	if (!block_init(&b, data, len)) {
 		err = sst_block_corrupt(r, h->offset,
-					"block has an impossible tail");
+					"block has an impossible head");
 		goto out;
 	}
 	c = calloc(1, sizeof(*c));

@@ -38,7 +38,7 @@ static int read_index(struct sst_reader *r, const struct sst_footer *f)
 {
 	struct sst_handle h = {.offset = f->index_offset,
 			       .bytes = f->index_bytes};
-	const char *why = "index block has an impossible tail";
+	const char *why = "index block has an impossible head";
 	struct block b;
 	uint8_t *data;
 	size_t len;

@@ -139,19 +139,23 @@ START_TEST(builder_refuses_what_is_not_after_the_last_entry)
 }
 END_TEST
 
-START_TEST(impossible_tails_are_refused)
+START_TEST(impossible_heads_are_refused)
 {
-	static const uint8_t no_restarts[] = {1, 2, 3, 0, 0, 0, 0};
-	static const uint8_t too_many[] = {0, 0, 0, 0, 2, 0, 0, 0};
-	static const uint8_t feature[] = {0, 0, 0, 0, 1, 0, 0, 1};
-	static const uint8_t empty[] = {0, 0, 0, 0};
+	static const uint8_t no_restarts[20] = {0};
+	static const uint8_t too_many[20] = {3, 0, 0, 0};
+	static const uint8_t no_entries[20] = {2, 0, 0, 0};
+	static const uint8_t feature[24] = {1, 0, 0, 1};
+	static const uint8_t good[24] = {1, 0, 0, 0};
+	static const uint8_t empty[12] = {0};
 	struct block b;
 
 	ck_assert(!block_init(&b, no_restarts, sizeof(no_restarts)));
 	ck_assert(!block_init(&b, too_many, sizeof(too_many)));
+	ck_assert(!block_init(&b, no_entries, sizeof(no_entries)));
 	ck_assert(!block_init(&b, feature, sizeof(feature)));
-	ck_assert(!block_init(&b, empty, 3));
-	ck_assert(block_init(&b, empty, 4));
+	ck_assert(block_init(&b, good, sizeof(good)));
+	ck_assert(!block_init(&b, empty, 11));
+	ck_assert(block_init(&b, empty, 12));
 	ck_assert_uint_eq(b.restart_count, 0);
 }
 END_TEST
@@ -231,7 +235,7 @@ int main(void)
 	tcase_add_loop_test(
 		tc, lookup_finds_the_newest_version_not_newer_than_asked, 0, 5);
 	tcase_add_test(tc, builder_refuses_what_is_not_after_the_last_entry);
-	tcase_add_test(tc, impossible_tails_are_refused);
+	tcase_add_test(tc, impossible_heads_are_refused);
 	tcase_add_loop_test(tc, index_search_finds_the_first_not_smaller_key, 0,
 			    4);
 	suite_add_tcase(s, tc);
