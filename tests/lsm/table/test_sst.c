@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sst.c - tables against a sorted array, in all shapes. */
+#include <unistd.h>
+
 #include "lsm/base/epoch.h"
 #include "tests/lsm/table/table_util.h"
 
@@ -323,6 +325,52 @@ START_TEST(mapped_table_stays_right_after_its_pages_were_dropped)
 	iter_free(it);
 	sst_meta_release(&meta);
 	sst_reader_put(r);
+	ck_assert_int_eq(env_dir_delete(dir, name), 0);
+	env_dir_close(dir);
+	cache_free(c);
+	remove(path);
+}
+END_TEST
+
+START_TEST(mapped_table_cut_short_under_us_is_an_error_and_no_crash)
+{
+	struct rng rng = rng_make(test_seed(18));
+	char path[] = "/tmp/test_sst.XXXXXX", name[FILE_NAME_MAX], full[64];
+	struct cache *c = cache_new(1 << 20);
+	struct sst_reader_options o = {
+		.cache = c, .map_raw = true, .verify_checksums = true};
+	struct sst_iter_options io = {.fill_cache = true};
+	struct sst_pin pin = {0};
+	struct model m = {0};
+	struct env_dir *dir;
+	struct sst_meta meta;
+	struct sst_reader *r;
+	enum entry_kind kind;
+	struct lsm_slice k;
+	struct iter *it;
+
+	ck_assert_ptr_nonnull(c);
+	ck_assert_ptr_nonnull(mkdtemp(path));
+	ck_assert_int_eq(env_dir_open(lsm_env_posix(), path, 0, &dir), 0);
+	model_fill(&m, &rng, 3000, 200);
+	write_table(dir, 7, &shapes[1], &m, &meta);
+	file_name(name, FILE_SST, 7);
+	ck_assert_int_eq(sst_reader_open(dir, name, 7, &o, &r), 0);
+	snprintf(full, sizeof(full), "%s/%s", path, name);
+	ck_assert_int_eq(truncate(full, 8192), 0);
+	k = m.e[m.count - 1].key;
+	ck_assert_int_eq(sst_reader_lookup(r, k, hash64(k.data, k.len), SEQ_MAX,
+					   0, &kind, &pin),
+			 -EIO);
+	it = sst_reader_iter(r, &io);
+	iter_last(it);
+	ck_assert(!it->valid);
+	ck_assert_int_eq(it->err, -EIO);
+	iter_free(it);
+	ck_assert_int_lt(sst_reader_verify(r, NULL, NULL), 0);
+	sst_meta_release(&meta);
+	sst_reader_put(r);
+	model_free(&m);
 	ck_assert_int_eq(env_dir_delete(dir, name), 0);
 	env_dir_close(dir);
 	cache_free(c);
@@ -658,6 +706,8 @@ int main(void)
 	tcase_add_loop_test(tc, mapped_raw_table_answers_like_a_read_one, 0, 2);
 	tcase_add_test(tc,
 		       mapped_table_stays_right_after_its_pages_were_dropped);
+	tcase_add_test(
+		tc, mapped_table_cut_short_under_us_is_an_error_and_no_crash);
 	tcase_add_loop_test(
 		tc,
 		range_tombstones_delete_older_entries_and_count_in_the_bounds,
