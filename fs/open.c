@@ -189,6 +189,7 @@ int fs_open(const char *path, const struct fs_options *options, struct fs **out)
 		options = &defaults;
 	fs_init(fs, options);
 	usage_init(&fs->usage);
+	usage_set_engine(&fs->usage, &options->engine);
 	r = inode_cache_init(&fs->cache);
 	fs->path = strdup(path);
 	if (r || !fs->path) {

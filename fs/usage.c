@@ -12,6 +12,9 @@
 #define UNIT_BYTES 512
 /* What statfs shows of a disk that nobody can ask (tests in memory). */
 #define UNKNOWN_DISK_BYTES ((uint64_t)1 << 40)
+#define RESERVE_MIN        ((uint64_t)4 << 20)
+#define RESERVE_MAX        ((uint64_t)256 << 20)
+#define CREDIT_MAX         ((uint64_t)64 << 20)
 
 void usage_init(struct usage *u)
 {
@@ -117,6 +120,9 @@ int usage_commit(struct fs *fs, struct txn *t)
 	}
 	both = units + inodes;
 	if (both > 0) {
+		r = usage_disk_room(fs, lsm_batch_size(t->batch));
+		if (r)
+			return r;
 		r = reserve(u, (uint64_t)both);
 		if (r)
 			return r;
@@ -171,23 +177,78 @@ int usage_commit(struct fs *fs, struct txn *t)
 	return r;
 }
 
-int usage_room(struct fs *fs, uint64_t units)
-{
-	int r = reserve(&fs->usage, units);
+/* The engine's defaults; see lsm.h. */
+#define MEMORY_BYTES_DEFAULT ((uint64_t)256 << 20)
+#define WRITE_BUFFER_MAX     ((uint64_t)64 << 20)
 
-	if (r == 0)
-		atomic_fetch_sub_explicit(&fs->usage.taken_units, units,
-					  memory_order_relaxed);
-	return r;
+void usage_set_engine(struct usage *u, const struct lsm_options *engine)
+{
+	uint64_t memory = engine->memory_bytes;
+
+	u->write_buffer_bytes = engine->write_buffer_bytes;
+	if (u->write_buffer_bytes)
+		return;
+	if (!memory)
+		memory = MEMORY_BYTES_DEFAULT;
+	u->write_buffer_bytes =
+		memory / 4 < WRITE_BUFFER_MAX ? memory / 4 : WRITE_BUFFER_MAX;
 }
 
+/*
+ * What is kept free: the next segment of the log is as large as a write buffer,
+ * and a compaction writes its output before it deletes its input. On a small
+ * disk a quarter of it has to do.
+ */
+static uint64_t disk_reserve(const struct fs *fs, uint64_t total)
+{
+	uint64_t reserve = total / 20;
+
+	if (reserve < RESERVE_MIN)
+		reserve = RESERVE_MIN;
+	if (reserve > RESERVE_MAX)
+		reserve = RESERVE_MAX;
+	reserve += fs->usage.write_buffer_bytes;
+	return reserve < total / 4 ? reserve : total / 4;
+}
+
+/* Free bytes of the disk but for the reserve. */
 static uint64_t disk_free_bytes(struct fs *fs, uint64_t used)
 {
 	struct statvfs v;
+	uint64_t avail, reserve;
 
-	if (fs->os_disk && statvfs(fs->path, &v) == 0)
-		return (uint64_t)v.f_bavail * v.f_frsize;
-	return used < UNKNOWN_DISK_BYTES ? UNKNOWN_DISK_BYTES - used : 0;
+	if (!fs->os_disk || statvfs(fs->path, &v))
+		return used < UNKNOWN_DISK_BYTES ? UNKNOWN_DISK_BYTES - used
+						 : 0;
+	avail = (uint64_t)v.f_bavail * v.f_frsize;
+	reserve = disk_reserve(fs, (uint64_t)v.f_blocks * v.f_frsize);
+	return avail > reserve ? avail - reserve : 0;
+}
+
+int usage_disk_room(struct fs *fs, uint64_t bytes)
+{
+	struct usage *u = &fs->usage;
+	struct lsm_stats stats;
+	uint64_t avail;
+
+	if (!fs->os_disk ||
+	    atomic_fetch_sub_explicit(&u->disk_credit, (int64_t)bytes,
+				      memory_order_relaxed) >= (int64_t)bytes)
+		return 0;
+	/* What lies in memtables will need its place in tables too. */
+	lsm_get_stats(fs->db, &stats);
+	avail = disk_free_bytes(fs, 0);
+	avail = avail > stats.memtable_bytes ? avail - stats.memtable_bytes : 0;
+	if (avail / 2 < bytes) {
+		atomic_store_explicit(&u->disk_credit, 0, memory_order_relaxed);
+		return -ENOSPC;
+	}
+	/* Written twice, to the log and to a table, and by several threads
+	 * before one of them is back here. */
+	avail = avail / 4 < CREDIT_MAX ? avail / 4 : CREDIT_MAX;
+	atomic_store_explicit(&u->disk_credit, (int64_t)avail,
+			      memory_order_relaxed);
+	return 0;
 }
 
 int fs_statfs(struct fs *fs, struct fs_statfs *out)

@@ -34,17 +34,26 @@ struct usage {
 	 * above limit_units because of a reservation */
 	_Atomic uint64_t taken_units;
 	uint64_t limit_units; /* 0: none */
+	/* Bytes that may be written before the disk is asked again. */
+	_Atomic int64_t disk_credit;
+	uint64_t write_buffer_bytes; /* of the engine, about */
 };
 
 void usage_init(struct usage *u);
 /* 0: none */
 void usage_set_limit(struct usage *u, uint64_t limit_bytes);
+void usage_set_engine(struct usage *u, const struct lsm_options *engine);
 void usage_release(struct usage *u);
 /* Reads all shards from the store. */
 int usage_load(struct fs *fs);
 /* Writes t's batch with the usage changes in it; txn_commit() calls it. */
 int usage_commit(struct fs *fs, struct txn *t);
-/* Whether units more fit now: 0 or -ENOSPC. */
-int usage_room(struct fs *fs, uint64_t units);
+/*
+ * Before an operation that makes the store larger by about so many bytes: 0, or
+ * -ENOSPC while the disk is nearly full. Deleting does not ask: the log and the
+ * compactions that give the space back need some too, and that is what is kept
+ * for them. Costs a system call now and then only.
+ */
+int usage_disk_room(struct fs *fs, uint64_t bytes);
 
 #endif

@@ -131,8 +131,11 @@ static int write_batch(struct fs *fs, struct inode *inode, const void *buf,
 			    .end = offset + size};
 	uint64_t end_block;
 	bool put;
-	int r = txn_begin(&w.txn, fs);
+	int r = usage_disk_room(fs, size);
 
+	if (r)
+		return r;
+	r = txn_begin(&w.txn, fs);
 	if (r)
 		return r;
 	r = write_blocks(&w);

@@ -192,7 +192,9 @@ int fs_setxattr(struct fs *fs, const struct fs_cred *cred, uint64_t ino,
 	r = inode_get(fs, ino, &inode);
 	if (r)
 		return r;
-	r = inode_wrlock(inode);
+	r = usage_disk_room(fs, size);
+	if (r == 0)
+		r = inode_wrlock(inode);
 	if (r == 0) {
 		r = setxattr_locked(fs, cred, inode, name, n, value, size,
 				    flags);

@@ -32,8 +32,8 @@ struct daemon {
 	/* The loop has ended. Set by the main thread, polled by the signal
 	 * thread; nothing else is published by it: relaxed. */
 	atomic_bool loop_ended;
-	/* The mount is gone or detached: nothing is left to unmount. Set by
-	 * the signal thread, read after it was joined. */
+	/* The mount is detached while its connection lives: nothing is left to
+	 * unmount. Set by the signal thread, read after it was joined. */
 	bool unmounted;
 };
 

@@ -120,9 +120,10 @@ static void unmount(struct daemon *d)
 	if (!ret || ret == -EINVAL || ret == -ENOENT) {
 		/* Unmounted, or somebody else has done it. The connection
 		 * lives on only where the mount was bound elsewhere too. */
-		d->unmounted = true;
-		if (!wait_for_loop(d, LINGER_MS))
+		if (!wait_for_loop(d, LINGER_MS)) {
+			d->unmounted = true;
 			end_loop(d);
+		}
 		return;
 	}
 	log_printf(LSM_LOG_WARN, "%s is in use (%s): detaching it", path,
