@@ -214,8 +214,9 @@ struct lsm_write_options {
 };
 
 /* Applies the batch. options may be NULL. The batch is unchanged and may be
- * used again. An empty batch is fine. After an error nothing of it is visible.
- */
+ * used again. An empty batch is fine. After an error nothing of it is visible,
+ * unless the error is that of the disk's sync: then the batch is applied, and
+ * durable only after lsm_resume(). */
 LSM_PUBLIC int lsm_write(struct lsm_db *db, struct lsm_batch *batch,
 			 const struct lsm_write_options *options);
 /* One-operation shorthands. */

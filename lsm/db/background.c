@@ -84,7 +84,7 @@ struct flush_job {
 };
 
 /* With db->mutex, right after the new version was put in place. */
-static void flush_installed(void *arg)
+static void flush_installed(void *arg) NO_TSA
 {
 	struct flush_job *j = arg;
 	struct lsm_db *db = j->db;
@@ -258,7 +258,7 @@ struct install {
 };
 
 /* With db->mutex, right after the new version was put in place. */
-static void compaction_installed(void *arg)
+static void compaction_installed(void *arg) NO_TSA
 {
 	struct install *in = arg;
 

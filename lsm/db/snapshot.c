@@ -133,7 +133,7 @@ static const struct named_snapshot *find_locked(struct lsm_db *db,
 }
 
 /* With db->mutex, right after the names changed. */
-static void names_changed(void *arg)
+static void names_changed(void *arg) NO_TSA
 {
 	snapshots_note_oldest_locked(arg);
 }
