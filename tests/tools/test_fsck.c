@@ -15,7 +15,8 @@
 #include "lsm/lsm.h"
 #include "tests/check_main.h"
 
-static char dir[64];
+static char work[] = "/tmp/tinylsm-fsck-XXXXXX";
+static char dir[64]; /* the store in it */
 
 /* Runs a command line in which the program is $T and the store is $S. */
 static int status_of(const char *command)
@@ -26,21 +27,28 @@ static int status_of(const char *command)
 	return WEXITSTATUS(r);
 }
 
-static void setup(void)
+/* These two run outside of the tests' processes: also after a failure. */
+static void make_work(void)
 {
 	const char *program = getenv("TINYLSM");
 
-	strcpy(dir, "/tmp/tinylsm-fsck-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_ptr_nonnull(mkdtemp(work));
+	snprintf(dir, sizeof(dir), "%s/store", work);
 	setenv("T", program ? program : "./tinylsm", 1);
+	setenv("W", work, 1);
 	setenv("S", dir, 1);
-	ck_assert_int_eq(status_of("\"$T\" mkfs \"$S\" >/dev/null"), 0);
-	ck_assert_int_eq(status_of("\"$T\" fsck \"$S\" >/dev/null"), 0);
 }
 
-static void teardown(void)
+static void remove_work(void)
+{
+	ck_assert_int_eq(status_of("rm -rf \"$W\""), 0);
+}
+
+static void setup(void)
 {
 	ck_assert_int_eq(status_of("rm -rf \"$S\""), 0);
+	ck_assert_int_eq(status_of("\"$T\" mkfs \"$S\" >/dev/null"), 0);
+	ck_assert_int_eq(status_of("\"$T\" fsck \"$S\" >/dev/null"), 0);
 }
 
 static struct lsm_db *open_store(void)
@@ -75,7 +83,6 @@ static void found_mended_and_clean(void)
 	ck_assert_int_eq(status_of("grep -q 'errors corrected' \"$S.out\""), 0);
 	ck_assert_int_eq(status_of("\"$T\" fsck \"$S\" >\"$S.out\" 2>&1"), 0);
 	ck_assert_int_eq(status_of("grep -q clean \"$S.out\""), 0);
-	ck_assert_int_eq(status_of("rm \"$S.out\""), 0);
 }
 
 START_TEST(data_of_no_inode_is_found_and_removed)
@@ -140,7 +147,8 @@ int main(void)
 	Suite *s = suite_create("fsck");
 	TCase *t = tcase_create("spoiled");
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_unchecked_fixture(t, make_work, remove_work);
+	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, data_of_no_inode_is_found_and_removed);
 	tcase_add_test(t, an_attribute_of_no_inode_is_found_and_removed);
