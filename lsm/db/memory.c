@@ -109,8 +109,10 @@ int db_wal_new(struct lsm_db *db, struct db_wal **out)
 		logger_printf(&db->log, LSM_LOG_ERROR,
 			      "%s: cannot create log: %s", name,
 			      lsm_strerror(err));
-		/* What the failed call left behind, by either name. */
-		delete_wal(db, w->number);
+		/* What the failed call left behind, by either name; but a
+		 * file that was there already is not ours to delete. */
+		if (err != -EEXIST)
+			delete_wal(db, w->number);
 		if (old)
 			delete_wal(db, old);
 		free(w);

@@ -4,13 +4,21 @@
  *
  *   pace       sleep as long as the tree's debt asks for (pace.c)
  *   append     write_mutex: room in the memtable, sequence numbers, the log
- *   apply      insert into the memtable, beside other writers
+ *   apply      insert into the memtable: a large batch beside other writers,
+ *              a small one still under write_mutex
  *   publish    wait until the predecessor is visible, then be visible
  *   sync       when asked for: one fdatasync for all who wait (wal_sync.c)
  *
  * A batch is visible before it is durable: whoever reads it before its writer
  * was acknowledged may lose it in a power failure, as with every write that
  * did not ask for a sync. In exchange no writer waits for another one's disk.
+ *
+ * Why small batches are applied under the mutex: visibility has an order, so a
+ * writer that is descheduled between append and publish stops all behind it,
+ * and they must be woken one by one, in order. Under the mutex the running
+ * threads overtake a sleeping one instead. Four threads of 116-byte puts on two
+ * busy cores: 53,000 a second side by side, 430,000 so; on idle cores neither
+ * is ahead. A large batch has enough to insert to be worth the parallel way.
  *
  * room_bytes counts down the bytes appended until the memtable's size is looked
  * at again, so that a write does not have to add up the arena each time.
@@ -30,8 +38,11 @@
 
 /* Encoded single operations up to this size are built on the stack. */
 #define SMALL_BATCH_BYTES 1024
-#define PUBLISH_SPINS     100
-#define PUBLISH_YIELDS    20
+/* Encoded batches from this size on are applied beside other writers. */
+#define APPLY_BESIDE_BYTES (16u << 10)
+#define LOCK_SPINS         100
+#define PUBLISH_SPINS      100
+#define PUBLISH_YIELDS     20
 
 static void cpu_relax(void)
 {
@@ -40,6 +51,19 @@ static void cpu_relax(void)
 #elif defined(__aarch64__)
 	__asm__ volatile("yield");
 #endif
+}
+
+/* The lock is held for a fraction of a microsecond, and going to sleep costs
+ * many times that: try for a while first. */
+static void lock_writers(struct lsm_db *db) ACQUIRE(db->write_mutex) NO_TSA
+{
+	for (unsigned i = 0; i < LOCK_SPINS; i++) {
+		if (!pthread_mutex_trylock(&db->write_mutex.m))
+			return;
+		for (unsigned j = 0; j < 8; j++)
+			cpu_relax();
+	}
+	mutex_lock(&db->write_mutex);
 }
 
 void db_set_error_locked(struct lsm_db *db, int err, const char *what)
@@ -261,19 +285,40 @@ static int append_locked(struct lsm_db *db, uint8_t *rep, size_t len,
 	return err;
 }
 
+/* Inserts and publishes a batch that was appended; append_err: it was not, and
+ * only its sequence numbers are published, as empty. */
+static int apply(struct lsm_db *db, struct db_mem *mem, struct lsm_slice rep,
+		 uint64_t first, uint64_t last, int append_err)
+{
+	int err = append_err ? 0 : memtable_apply(mem->table, rep);
+
+	if (err) {
+		/* inflight stays: the memtable is never flushed */
+		halt(db, err);
+		return err;
+	}
+	err = publish(db, first, last);
+	if (err)
+		return err;
+	/* release: pairs with the acquire of the flush, which then finds all
+	 * entries in place and visible. */
+	atomic_fetch_sub_explicit(&mem->inflight, 1, memory_order_release);
+	return append_err;
+}
+
 /* rep: an encoded batch of count operations; its header is written here. */
 static int write_rep(struct lsm_db *db, uint8_t *rep, size_t len,
 		     uint32_t count, uint64_t data_bytes, bool sync)
 {
 	struct db_mem *mem;
 	uint64_t first, last;
-	int err, publish_err;
+	int err;
 
 	if (len >= WAL_RECORD_MAX)
 		return -EINVAL;
 	pace_write(db, len);
 
-	mutex_lock(&db->write_mutex);
+	lock_writers(db);
 	err = make_room_locked(db, len);
 	if (!err && count > SEQ_MAX - db->last_seq)
 		err = -EOVERFLOW;
@@ -292,26 +337,17 @@ static int write_rep(struct lsm_db *db, uint8_t *rep, size_t len,
 		db->write_bytes += data_bytes;
 	}
 	atomic_fetch_add_explicit(&mem->inflight, 1, memory_order_relaxed);
-	mutex_unlock(&db->write_mutex);
-
-	if (!err) {
-		wal_mark_dirty(db);
-		err = memtable_apply(mem->table, lsm_slice(rep, len));
-		if (err) {
-			/* inflight stays: the memtable is never flushed */
-			halt(db, err);
-			return err;
-		}
+	if (err || len < APPLY_BESIDE_BYTES) {
+		err = apply(db, mem, lsm_slice(rep, len), first, last, err);
+		mutex_unlock(&db->write_mutex);
+	} else {
+		mutex_unlock(&db->write_mutex);
+		err = apply(db, mem, lsm_slice(rep, len), first, last, 0);
 	}
-	publish_err = publish(db, first, last);
-	if (publish_err)
-		return publish_err;
-	/* release: pairs with the acquire of the flush, which then finds all
-	 * entries in place and visible. */
-	atomic_fetch_sub_explicit(&mem->inflight, 1, memory_order_release);
-	if (!err && sync)
-		err = wal_sync_to(db, last);
-	return err;
+	if (err)
+		return err;
+	wal_mark_dirty(db);
+	return sync ? wal_sync_to(db, last) : 0;
 }
 
 int lsm_write(struct lsm_db *db, struct lsm_batch *batch,
