@@ -11,24 +11,28 @@
 
 #include "fs/fs_impl.h"
 
-/* Keys looked up at once. */
+/*
+ * Keys looked up at once. An iterator over the range is a tenth faster at
+ * 1 MiB where one table holds all of it, and several times slower where the
+ * newest data lies in overlapping tables, which is what was just written.
+ */
 #define READ_GROUP 16
-/* From this many blocks on one iterator is cheaper than lookups. */
-#define ITER_BLOCKS_MIN 1024
+
+static int value_check(struct fs *fs, uint64_t ino, uint64_t block, size_t len)
+{
+	if (len > 0 && len <= fs->block_bytes)
+		return 0;
+	fs_log(fs, LSM_LOG_ERROR, "inode %llu: block %llu has %zu bytes",
+	       (unsigned long long)ino, (unsigned long long)block, len);
+	return -EUCLEAN;
+}
 
 int block_get(struct fs *fs, uint64_t ino, uint64_t block, struct lsm_pin *pin)
 {
 	struct key k;
 	int r = lsm_get(fs->db, NULL, key_block(&k, ino, block), pin);
 
-	if (r == 0 && (pin->len == 0 || pin->len > fs->block_bytes)) {
-		fs_log(fs, LSM_LOG_ERROR,
-		       "inode %llu: block %llu has %zu bytes",
-		       (unsigned long long)ino, (unsigned long long)block,
-		       pin->len);
-		r = -EUCLEAN;
-	}
-	return r;
+	return r == 0 ? value_check(fs, ino, block, pin->len) : r;
 }
 
 /* An iterator over the stored blocks [from, to). */
@@ -109,15 +113,6 @@ static void copy_block(struct fs *fs, const struct read_range *range,
 	memset(dst + have, 0, to - from - have);
 }
 
-static int value_check(struct fs *fs, uint64_t ino, uint64_t block, size_t len)
-{
-	if (len > 0 && len <= fs->block_bytes)
-		return 0;
-	fs_log(fs, LSM_LOG_ERROR, "inode %llu: block %llu has %zu bytes",
-	       (unsigned long long)ino, (unsigned long long)block, len);
-	return -EUCLEAN;
-}
-
 static int read_lookups(struct fs *fs, uint64_t ino,
 			const struct read_range *range, uint64_t from,
 			uint64_t to)
@@ -147,35 +142,6 @@ static int read_lookups(struct fs *fs, uint64_t ino,
 	for (size_t i = 0; i < READ_GROUP; i++)
 		lsm_unpin(&pins[i]);
 	return r;
-}
-
-static int read_scan(struct fs *fs, uint64_t ino,
-		     const struct read_range *range, uint64_t from, uint64_t to)
-{
-	struct lsm_iter *it;
-	int r = block_iter(fs, ino, from, to, &it);
-
-	if (r)
-		return r;
-	for (r = lsm_iter_first(it); r == 0; r = lsm_iter_next(it)) {
-		struct lsm_slice value = lsm_iter_value(it);
-		struct key_parts k;
-
-		r = key_decode(lsm_iter_key(it), &k);
-		if (r == 0)
-			r = value_check(fs, ino, k.number, value.len);
-		if (r)
-			break;
-		for (; from < k.number; from++)
-			copy_block(fs, range, from, NULL, 0);
-		copy_block(fs, range, from++, value.data, value.len);
-	}
-	lsm_iter_free(it);
-	if (r != LSM_END)
-		return r;
-	for (; from < to; from++)
-		copy_block(fs, range, from, NULL, 0);
-	return 0;
 }
 
 static int read_one(struct fs *fs, uint64_t ino, const struct read_range *range,
@@ -216,10 +182,8 @@ static ssize_t read_locked(struct fs *fs, struct inode *inode, void *buf,
 	}
 	if (to - from == 1)
 		r = read_one(fs, inode->ino, &range, from);
-	else if (to - from < ITER_BLOCKS_MIN)
-		r = read_lookups(fs, inode->ino, &range, from, to);
 	else
-		r = read_scan(fs, inode->ino, &range, from, to);
+		r = read_lookups(fs, inode->ino, &range, from, to);
 	return r ? r : (ssize_t)size;
 }
 

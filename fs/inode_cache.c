@@ -132,8 +132,11 @@ static void remove_locked(struct cache_shard *s, struct inode *inode)
 /* ---- getting and putting
  * ------------------------------------------------------------ */
 
+/* A new inode, referenced and write-locked. */
 static struct inode *inode_alloc(uint64_t ino)
 {
+	int r;
+
 	struct inode *inode = calloc(1, sizeof(*inode));
 
 	if (!inode)
@@ -141,6 +144,12 @@ static struct inode *inode_alloc(uint64_t ino)
 	inode->ino = ino;
 	inode->refs = 1;
 	rwlock_init(&inode->lock);
+	/* Nobody else knows this lock yet: taking it waits for nobody, so the
+	 * lock order does not matter. A try says just that, also to tools
+	 * that watch the order. */
+	r = pthread_rwlock_trywrlock(&inode->lock.l);
+	assert(r == 0);
+	(void)r;
 	return inode;
 }
 
@@ -196,7 +205,6 @@ static struct inode *find_or_insert(struct fs *fs, uint64_t ino, bool *loading)
 		fresh = inode_alloc(ino);
 		if (!fresh)
 			return NULL;
-		rwlock_wrlock(&fresh->lock);
 		mutex_lock(&s->mutex);
 		inode = find_locked(s, ino);
 		if (!inode) {
@@ -369,7 +377,6 @@ struct inode *inode_new(struct fs *fs, uint64_t ino,
 	if (!inode)
 		return NULL;
 	inode->rec = *rec;
-	rwlock_wrlock(&inode->lock);
 	mutex_lock(&s->mutex);
 	assert(!find_locked(s, ino));
 	insert_locked(s, inode);
@@ -492,6 +499,53 @@ uint64_t inode_lookups(struct fs *fs, struct inode *inode)
 /* ---- the whole table
  * --------------------------------------------------------------------- */
 
+/* Takes a reference on each inode of a shard. *out is to be freed. */
+static int shard_list(struct cache_shard *s, struct inode ***out, size_t *count)
+{
+	struct inode **all = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	mutex_lock(&s->mutex);
+	if (s->count) {
+		all = calloc(s->count, sizeof(*all));
+		if (!all)
+			r = -ENOMEM;
+	}
+	for (size_t b = 0; all && b < s->bucket_count; b++) {
+		for (struct inode *p = s->buckets[b]; p; p = p->next) {
+			p->refs++;
+			all[n++] = p;
+		}
+	}
+	mutex_unlock(&s->mutex);
+	*out = all;
+	*count = n;
+	return r;
+}
+
+int inode_cache_forget(struct fs *fs)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < CACHE_SHARDS; i++) {
+		struct cache_shard *s = &fs->cache.shards[i];
+		struct inode **all;
+		size_t n;
+		int e = shard_list(s, &all, &n);
+
+		r = r ? r : e;
+		for (size_t j = 0; j < n; j++) {
+			mutex_lock(&s->mutex);
+			all[j]->nlookup = 0;
+			mutex_unlock(&s->mutex);
+			inode_put(fs, all[j]);
+		}
+		free(all);
+	}
+	return r;
+}
+
 static int reload_one(struct fs *fs, struct inode *inode)
 {
 	struct lsm_pin pin = {0};
@@ -518,24 +572,13 @@ int inode_cache_reload(struct fs *fs)
 	int r = 0;
 
 	for (unsigned i = 0; i < CACHE_SHARDS; i++) {
-		struct cache_shard *s = &fs->cache.shards[i];
 		struct inode **all;
-		size_t n = 0;
+		size_t n;
+		int e = shard_list(&fs->cache.shards[i], &all, &n);
 
-		mutex_lock(&s->mutex);
-		all = s->count ? calloc(s->count, sizeof(*all)) : NULL;
-		for (size_t b = 0; all && b < s->bucket_count; b++) {
-			for (struct inode *p = s->buckets[b]; p; p = p->next) {
-				p->refs++;
-				all[n++] = p;
-			}
-		}
-		if (s->count && !all)
-			r = r ? r : -ENOMEM;
-		mutex_unlock(&s->mutex);
+		r = r ? r : e;
 		for (size_t j = 0; j < n; j++) {
-			int e = reload_one(fs, all[j]);
-
+			e = reload_one(fs, all[j]);
 			r = r ? r : e;
 			inode_put(fs, all[j]);
 		}

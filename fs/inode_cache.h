@@ -126,6 +126,8 @@ void inode_mark_dirty(struct fs *fs, struct inode *inode);
 int inode_flush(struct fs *fs, struct inode *inode);
 /* Flushes every dirty inode; the first error. Those that failed stay dirty. */
 int inode_flush_all(struct fs *fs);
+/* Forgets all lookups, before closing: deleted inodes give their space back. */
+int inode_cache_forget(struct fs *fs);
 /* Reads every inode in memory again, after fs_check() changed the store. */
 int inode_cache_reload(struct fs *fs);
 

@@ -239,10 +239,11 @@ int fs_close(struct fs *fs)
 
 	writeback_stop(fs);
 	orphan_stop(fs);
-	if (!fs->read_only)
+	if (!fs->read_only) {
 		r = inode_flush_all(fs);
-	/* Whoever forgets inodes without a name before closing has had their
-	 * space reclaimed; the others are orphans for the next open. */
+		r2 = inode_cache_forget(fs);
+		r = r ? r : r2;
+	}
 	r2 = lsm_close(fs->db);
 	fs_free(fs);
 	return r ? r : r2;

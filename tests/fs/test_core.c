@@ -266,7 +266,11 @@ START_TEST(orphans_of_the_last_run_are_reclaimed)
 	for (int i = 0; i < 100; i++)
 		must_write(t.fs, a.st.st_ino, block, 4096, 4096u * (unsigned)i);
 	ck_assert_int_eq(fs_unlink(t.fs, 1, "f"), 0);
-	test_reopen(&t); /* without a forget, as after a crash */
+	/* A crash before the forget. */
+	env_fault_power_off_at(t.env, env_fault_calls(t.env));
+	ck_assert_int_lt(fs_close(t.fs), 0);
+	env_fault_restart(t.env, ENV_KEEP_ALL, false, 1);
+	test_open(&t);
 	for (int i = 0; i < 500; i++) {
 		ck_assert_uint_eq(test_fsck(t.fs, false, &res), 0);
 		if (res.inodes == 1)
@@ -276,6 +280,25 @@ START_TEST(orphans_of_the_last_run_are_reclaimed)
 	ck_assert_uint_eq(res.orphans, 0);
 	ck_assert_uint_eq(res.blocks, 0);
 	ck_assert_uint_eq(res.inodes, 1);
+}
+END_TEST
+
+START_TEST(closing_leaves_no_orphans)
+{
+	struct fs_check_result res;
+	struct fs_attr a;
+
+	ck_assert_int_eq(
+		fs_mknod(t.fs, &root_cred, 1, "f", S_IFREG | 0600, 0, &a), 0);
+	must_write(t.fs, a.st.st_ino, "x", 1, 1 << 20);
+	ck_assert_int_eq(fs_unlink(t.fs, 1, "f"), 0);
+	test_close(&t);
+	t.options.read_only = true; /* nothing is reclaimed on opening */
+	test_open(&t);
+	ck_assert_uint_eq(test_fsck(t.fs, false, &res), 0);
+	ck_assert_uint_eq(res.inodes, 1);
+	ck_assert_uint_eq(res.orphans, 0);
+	ck_assert_uint_eq(res.blocks, 0);
 }
 END_TEST
 
@@ -1057,6 +1080,7 @@ int main(void)
 	tcase_add_test(c, hard_links_share_the_inode);
 	tcase_add_test(c, unlinked_file_lives_until_forgotten);
 	tcase_add_test(c, orphans_of_the_last_run_are_reclaimed);
+	tcase_add_test(c, closing_leaves_no_orphans);
 	tcase_add_test(c, removed_directory_takes_no_new_entries);
 	tcase_add_test(c, rename_moves_and_replaces);
 	tcase_add_test(c, rename_of_directories_keeps_the_tree);
