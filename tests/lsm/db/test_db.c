@@ -189,14 +189,16 @@ START_TEST(read_only_changes_no_file_and_sees_all)
 {
 	struct lsm_options ro = options;
 	struct lsm_batch *b = lsm_batch_new();
+	struct lsm_db *writer = db;
 	uint64_t before;
 
 	ro.read_only = true;
 	put("a", "in a table");
 	ck_ok(lsm_flush(db));
+	/* The writer stays open: closing would empty the log. */
 	put("b", "in the log");
 	delete_range("c", "d");
-	ck_ok(lsm_close(db));
+	ck_ok(lsm_sync(db));
 	before = directory_sum();
 
 	ck_ok(lsm_open(path, &ro, &db));
@@ -211,7 +213,21 @@ START_TEST(read_only_changes_no_file_and_sees_all)
 	ck_ok(lsm_close(db));
 	ck_assert_uint_eq(directory_sum(), before);
 	lsm_batch_free(b);
+	db = writer;
+}
+END_TEST
+
+START_TEST(closing_leaves_nothing_in_the_log)
+{
+	struct lsm_stats stats;
+
+	put("a", "1");
+	ck_ok(lsm_close(db));
 	ck_ok(lsm_open(path, &options, &db));
+	lsm_get_stats(db, &stats);
+	ck_assert_uint_eq(stats.level_tables[0], 1);
+	ck_assert_uint_eq(stats.flushes, 0);
+	check(NULL, "a", "1");
 }
 END_TEST
 
@@ -700,6 +716,7 @@ int main(void)
 	tcase_add_test(t, open_modes_are_obeyed);
 	tcase_add_test(t, foreign_directory_is_left_alone);
 	tcase_add_test(t, read_only_changes_no_file_and_sees_all);
+	tcase_add_test(t, closing_leaves_nothing_in_the_log);
 	tcase_add_test(t, broken_rules_are_refused);
 	tcase_add_test(t, later_operations_of_a_batch_win);
 	tcase_add_test(t, deleted_key_stays_deleted_after_compaction);
