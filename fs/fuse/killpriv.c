@@ -36,6 +36,7 @@
 #include <unistd.h>
 
 #include "fs/fuse/conn.h"
+#include "fs/fuse/turns.h"
 
 /* libfuse from this version on asks for the longer SETXATTR when it wants it,
  * and understands both. Before, it has the one of its kernel header, which is
@@ -154,15 +155,29 @@ static void note_request(struct request *r)
 	}
 }
 
+static bool waits_for_disk(const struct request *r)
+{
+	return r->header->opcode == FUSE_FSYNC ||
+	       r->header->opcode == FUSE_FSYNCDIR;
+}
+
 static ssize_t hook_read(int fd, void *buf, size_t capacity, void *userdata)
 {
-	ssize_t n = read(fd, buf, capacity);
-	struct request r = {buf, (struct fuse_in_header *)buf + 1, (size_t)n,
-			    capacity};
+	struct request r = {buf, (struct fuse_in_header *)buf + 1, 0, capacity};
+	ssize_t n;
 
 	(void)userdata;
-	if (n < (ssize_t)sizeof(*r.header))
+	turns_wait();
+	n = read(fd, buf, capacity);
+	if (n < (ssize_t)sizeof(*r.header)) {
+		int saved = errno;
+
+		turns_pass();
+		errno = saved;
 		return n;
+	}
+	r.len = (size_t)n;
+	turns_take(fd, waits_for_disk(&r));
 	/* Pairs with the release in hook_writev(). */
 	if (atomic_load_explicit(&init.passed, memory_order_acquire)) {
 		note_request(&r);

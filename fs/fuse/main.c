@@ -26,11 +26,13 @@
 #include "fs/fuse/ops.h"
 #include "fs/fuse/signals.h"
 #include "fs/fuse/store.h"
+#include "fs/fuse/turns.h"
 
 /* Tables of the engine, and a margin. */
 #define OPEN_FILES 8192
 
-#define MAX_THREADS 10
+/* Most of them are parked most of the time, see turns.c. */
+#define MAX_THREADS 16
 
 /* libfuse's io_uring, 3.18. */
 #define LIBFUSE_IO_URING 318
@@ -153,21 +155,27 @@ static void on_ready(struct daemon *d)
 static int run_loop(struct daemon *d)
 {
 	const struct options *o = d->options;
+	unsigned threads = o->max_threads ? o->max_threads : MAX_THREADS;
 	struct fuse_loop_config *config;
 	int ret;
 
 	if (o->single_thread)
 		return fuse_session_loop(d->session);
+	ret = o->io_uring ? 0 : turns_start(threads);
+	if (ret)
+		return ret;
 	config = fuse_loop_cfg_create();
-	if (!config)
+	if (!config) {
+		turns_stop();
 		return -ENOMEM;
+	}
 	fuse_loop_cfg_set_clone_fd(config, o->clone_fd);
-	fuse_loop_cfg_set_max_threads(
-		config, o->max_threads ? o->max_threads : MAX_THREADS);
+	fuse_loop_cfg_set_max_threads(config, threads);
 	if (o->max_idle != UINT32_MAX)
 		fuse_loop_cfg_set_idle_threads(config, o->max_idle);
 	ret = fuse_session_loop_mt(d->session, config);
 	fuse_loop_cfg_destroy(config);
+	turns_stop();
 	return ret;
 }
 

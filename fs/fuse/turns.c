@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * turns.c - which worker waits for the next request: as few as keep the cores
+ * busy, and the one that worked last (leader and followers).
+ *
+ * The kernel wakes the threads that read /dev/fuse in turn, the one that has
+ * slept longest first. With ten of them each request wakes a thread whose core
+ * and caches are cold, and requests that one thread would have served one after
+ * the other are spread over all. So only a few threads may be in read(2), half
+ * as many as there are cores; the others are parked, the last to park is the
+ * first to go on.
+ *
+ * A worker that takes a request leaves the device to the other readers. If
+ * there is none, a parked worker must take over when the request will wait for
+ * a disk (fsync), or when more requests are waiting already. Where neither is
+ * so, nobody is woken: the request is served sooner than a thread wakes up. If
+ * it takes long after all, the minder, a thread that looks every few
+ * milliseconds while there is work, sends a parked worker to read.
+ *
+ * The leader/followers pattern is described by Schmidt et al. in "Pattern
+ * Languages of Program Design 4" (2000).
+ *
+ * Workers end by cancellation. A parked one holds no lock, and the place it
+ * sleeps in is not its own memory, so a late wake-up finds something there.
+ */
+#include "fs/fuse/turns.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lsm/base/sync.h"
+
+#define TICK_NS    5000000 /* how soon the minder sees that all are asleep */
+#define IDLE_TICKS 100     /* without a request; then the minder sleeps too */
+
+struct place {
+	struct place *next;
+	sem_t go;
+};
+
+static struct {
+	unsigned limit; /* 0: no turns are taken */
+	struct place *places;
+	pthread_t minder;
+	struct mutex mutex;
+	struct cond minder_cond;
+	/* Protected by mutex. */
+	unsigned readers; /* in read(2), or sent there */
+	uint64_t taken;   /* requests so far */
+	bool minder_asleep;
+	bool stopping;
+	struct place *parked; /* the last to park is the first */
+	struct place *unused;
+} turns;
+
+/* One parked worker goes to read. The mutex is held. */
+static void send_one(void)
+{
+	struct place *p = turns.parked;
+
+	if (!p)
+		return;
+	turns.parked = p->next;
+	turns.readers++;
+	sem_post(&p->go);
+}
+
+void turns_wait(void)
+{
+	struct place *p = NULL;
+
+	if (!turns.limit)
+		return;
+	mutex_lock(&turns.mutex);
+	if (turns.readers >= turns.limit)
+		p = turns.unused;
+	if (!p) {
+		turns.readers++;
+		mutex_unlock(&turns.mutex);
+		return;
+	}
+	turns.unused = p->next;
+	p->next = turns.parked;
+	turns.parked = p;
+	mutex_unlock(&turns.mutex);
+
+	while (sem_wait(&p->go) && errno == EINTR)
+		;
+
+	/* Whoever woke us has counted us as a reader. */
+	mutex_lock(&turns.mutex);
+	p->next = turns.unused;
+	turns.unused = p;
+	mutex_unlock(&turns.mutex);
+}
+
+void turns_take(int fd, bool may_sleep)
+{
+	struct pollfd pending = {.fd = fd, .events = POLLIN};
+	bool alone;
+
+	if (!turns.limit)
+		return;
+	mutex_lock(&turns.mutex);
+	turns.taken++;
+	alone = --turns.readers == 0;
+	if (turns.minder_asleep) {
+		turns.minder_asleep = false;
+		cond_signal(&turns.minder_cond);
+	}
+	if (alone && may_sleep)
+		send_one();
+	mutex_unlock(&turns.mutex);
+	if (!alone || may_sleep || poll(&pending, 1, 0) <= 0)
+		return;
+	mutex_lock(&turns.mutex);
+	if (turns.readers == 0)
+		send_one();
+	mutex_unlock(&turns.mutex);
+}
+
+void turns_pass(void)
+{
+	if (!turns.limit)
+		return;
+	mutex_lock(&turns.mutex);
+	turns.readers--;
+	mutex_unlock(&turns.mutex);
+}
+
+static void *minder_main(void *arg)
+{
+	uint64_t seen = 0;
+	unsigned idle = 0;
+
+	(void)arg;
+	mutex_lock(&turns.mutex);
+	while (!turns.stopping) {
+		if (idle >= IDLE_TICKS) {
+			turns.minder_asleep = true;
+			while (turns.minder_asleep && !turns.stopping)
+				cond_wait(&turns.minder_cond, &turns.mutex);
+			idle = 0;
+		} else {
+			cond_timedwait(&turns.minder_cond, &turns.mutex,
+				       TICK_NS);
+		}
+		if (turns.taken != seen) {
+			idle = 0;
+		} else if (turns.readers == 0 && turns.parked) {
+			/* For a whole tick nobody has read. */
+			send_one();
+			idle = 0;
+		} else {
+			idle++;
+		}
+		seen = turns.taken;
+	}
+	mutex_unlock(&turns.mutex);
+	return NULL;
+}
+
+int turns_start(unsigned max_threads)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned i;
+	int ret;
+
+	turns.places = calloc(max_threads, sizeof(*turns.places));
+	if (!turns.places)
+		return -ENOMEM;
+	for (i = 0; i < max_threads; i++) {
+		sem_init(&turns.places[i].go, 0, 0);
+		turns.places[i].next = turns.unused;
+		turns.unused = &turns.places[i];
+	}
+	mutex_init(&turns.mutex);
+	cond_init(&turns.minder_cond);
+	ret = thread_start(&turns.minder, "minder", minder_main, NULL);
+	if (ret) {
+		free(turns.places);
+		return ret;
+	}
+	turns.limit = cores > 3 ? (unsigned)cores / 2 : 1;
+	return 0;
+}
+
+void turns_stop(void)
+{
+	if (!turns.limit)
+		return;
+	mutex_lock(&turns.mutex);
+	turns.stopping = true;
+	cond_signal(&turns.minder_cond);
+	mutex_unlock(&turns.mutex);
+	pthread_join(turns.minder, NULL);
+	turns.limit = 0;
+	free(turns.places);
+}

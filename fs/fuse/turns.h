@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* turns.h - which worker waits for the next request. See turns.c. */
+#ifndef FS_FUSE_TURNS_H
+#define FS_FUSE_TURNS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Before the loop. max_threads: of the loop. 0 or -errno. */
+int turns_start(unsigned max_threads);
+/* After the loop. */
+void turns_stop(void);
+
+/* Around the read of a request from fd. turns_wait() is a cancellation point.
+ * turns_take() after it; may_sleep: serving it is known to wait for a disk. */
+void turns_wait(void);
+void turns_take(int fd, bool may_sleep);
+/* The read brought nothing. */
+void turns_pass(void);
+
+#endif
