@@ -98,8 +98,7 @@ void check_found_only(struct check *c, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* ---- repairs; an error of building is remembered by the batch
- * ------------------- */
+/* ---- repairs; an error of building is remembered by the batch ---- */
 
 void check_put(struct check *c, struct lsm_slice key, struct lsm_slice value)
 {

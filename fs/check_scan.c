@@ -72,8 +72,7 @@ static int scan_global(struct check *c, const struct key_parts *k,
 	return 0;
 }
 
-/* ---- keys of one inode
- * -------------------------------------------------------------- */
+/* ---- keys of one inode ---- */
 
 static void scan_record(struct scan *s, struct lsm_slice value)
 {
@@ -297,8 +296,7 @@ static void scan_block(struct scan *s, uint64_t block, struct lsm_slice key,
 	s->last_bytes = value.len;
 }
 
-/* ---- the end of one inode
- * -------------------------------------------------------------- */
+/* ---- the end of one inode ---- */
 
 /* An unreadable record: what the other keys say about it. */
 static void scan_rebuild(struct scan *s)

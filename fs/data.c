@@ -86,8 +86,7 @@ int blocks_count(struct fs *fs, const struct inode *inode, uint64_t from,
 	return r == LSM_END ? 0 : r;
 }
 
-/* ---- reading
- * -------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 struct read_range {
 	uint8_t *buf;
@@ -207,8 +206,7 @@ ssize_t fs_read(struct fs *fs, uint64_t ino, void *buf, size_t size,
 	return n;
 }
 
-/* ---- where data is
- * ---------------------------------------------------------------- */
+/* ---- where data is ---- */
 
 static int seek_data(struct fs *fs, const struct inode *inode, uint64_t offset,
 		     uint64_t *out)

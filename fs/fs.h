@@ -42,8 +42,7 @@
 
 struct fs;
 
-/* ---- making, opening --------------------------------------------------------
- */
+/* ---- making, opening ---- */
 
 struct fs_mkfs_options {
 	const char *label;    /* NULL or up to FS_LABEL_MAX bytes */
@@ -93,8 +92,7 @@ struct fs_info {
 };
 void fs_get_info(struct fs *fs, struct fs_info *out);
 
-/* ---- inodes -----------------------------------------------------------------
- */
+/* ---- inodes ---- */
 
 /* Who asks. The supplementary groups are not needed here. */
 struct fs_cred {
@@ -161,8 +159,7 @@ int fs_rename(struct fs *fs, const struct fs_cred *cred, uint64_t parent,
 /* buf of FS_SYMLINK_MAX + 1 bytes gets a terminated string. */
 int fs_readlink(struct fs *fs, uint64_t ino, char *buf, size_t size);
 
-/* ---- data -------------------------------------------------------------------
- */
+/* ---- data ---- */
 
 /* Bytes read (0 at or behind the end of the file) or -errno. */
 ssize_t fs_read(struct fs *fs, uint64_t ino, void *buf, size_t size,
@@ -195,8 +192,7 @@ int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t offset,
 int fs_seek(struct fs *fs, uint64_t ino, uint64_t offset, int whence,
 	    uint64_t *out);
 
-/* ---- directories
- * -------------------------------------------------------------- */
+/* ---- directories ---- */
 
 /*
  * Calls fill for entries behind cookie (0: from the start) in a stable order,
@@ -213,8 +209,7 @@ int fs_readdir(struct fs *fs, uint64_t ino, uint64_t cookie, bool attributes,
 			   const struct fs_attr *attr),
 	       void *arg);
 
-/* ---- extended attributes
- * -------------------------------------------------------- */
+/* ---- extended attributes ---- */
 
 /* size 0: only the length is returned. -ENODATA, -ERANGE. ACLs are kept under
  * their system.posix_acl_* names; a change of one sets the mode bits too. */
@@ -227,8 +222,7 @@ ssize_t fs_listxattr(struct fs *fs, uint64_t ino, char *buf, size_t size);
 int fs_removexattr(struct fs *fs, const struct fs_cred *cred, uint64_t ino,
 		   const char *name);
 
-/* ---- the whole
- * ------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 struct fs_statfs {
 	uint32_t block_bytes;

@@ -68,8 +68,7 @@ void fs_forget(struct fs *fs, uint64_t ino, uint64_t count)
 	inode_put(fs, inode);
 }
 
-/* ---- setattr
- * -------------------------------------------------------------------- */
+/* ---- setattr ---- */
 
 static bool time_valid(struct timespec t)
 {
@@ -190,8 +189,7 @@ int fs_setattr(struct fs *fs, const struct fs_cred *cred, uint64_t ino,
 	return r;
 }
 
-/* ---- access times
- * ------------------------------------------------------------------ */
+/* ---- access times ---- */
 
 static bool time_after(struct timespec a, struct timespec b)
 {
@@ -228,9 +226,7 @@ void inode_touch_atime(struct fs *fs, struct inode *inode)
 	inode_wrunlock(inode);
 }
 
-/* ---- numbers
- * ---------------------------------------------------------------------------
- */
+/* ---- numbers ---- */
 
 int ino_alloc(struct fs *fs, uint64_t *ino)
 {

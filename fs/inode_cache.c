@@ -71,8 +71,7 @@ void inode_cache_release(struct inode_cache *c)
 	}
 }
 
-/* ---- the table; all with the shard's mutex held
- * ---------------------------------- */
+/* ---- the table; all with the shard's mutex held ---- */
 
 static struct inode *find_locked(struct cache_shard *s, uint64_t ino)
 {
@@ -129,8 +128,7 @@ static void remove_locked(struct cache_shard *s, struct inode *inode)
 	s->count--;
 }
 
-/* ---- getting and putting
- * ------------------------------------------------------------ */
+/* ---- getting and putting ---- */
 
 /* A new inode, referenced and write-locked. */
 static struct inode *inode_alloc(uint64_t ino)
@@ -391,80 +389,7 @@ void inode_kill(struct inode *inode, int error)
 	rwlock_wrunlock(&inode->lock);
 }
 
-/* ---- locks
- * ----------------------------------------------------------------------------
- */
-
-int inode_rdlock(struct inode *inode)
-{
-	int r;
-
-	rwlock_rdlock(&inode->lock);
-	r = inode->error;
-	if (r)
-		rwlock_rdunlock(&inode->lock);
-	return r;
-}
-
-int inode_wrlock(struct inode *inode)
-{
-	int r;
-
-	rwlock_wrlock(&inode->lock);
-	r = inode->error;
-	if (r)
-		rwlock_wrunlock(&inode->lock);
-	return r;
-}
-
-void inode_rdunlock(struct inode *inode)
-{
-	rwlock_rdunlock(&inode->lock);
-}
-
-void inode_wrunlock(struct inode *inode)
-{
-	rwlock_wrunlock(&inode->lock);
-}
-
-int inode_wrlock_all(struct inode **inodes, unsigned count)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < count; i++) {
-		struct inode *inode = inodes[i];
-		unsigned at = n;
-
-		if (!inode)
-			continue;
-		while (at > 0 && inodes[at - 1]->ino > inode->ino)
-			at--;
-		if (at > 0 && inodes[at - 1] == inode)
-			continue;
-		for (unsigned j = n; j > at; j--)
-			inodes[j] = inodes[j - 1];
-		inodes[at] = inode;
-		n++;
-	}
-	for (unsigned i = 0; i < n; i++) {
-		int r = inode_wrlock(inodes[i]);
-
-		if (r) {
-			inode_wrunlock_all(inodes, i);
-			return r;
-		}
-	}
-	return (int)n;
-}
-
-void inode_wrunlock_all(struct inode **inodes, unsigned count)
-{
-	while (count > 0)
-		inode_wrunlock(inodes[--count]);
-}
-
-/* ---- lookup counts
- * ---------------------------------------------------------------------- */
+/* ---- lookup counts ---- */
 
 void inode_lookup_add(struct fs *fs, struct inode *inode, uint64_t count)
 {
@@ -496,8 +421,7 @@ uint64_t inode_lookups(struct fs *fs, struct inode *inode)
 	return n;
 }
 
-/* ---- the whole table
- * --------------------------------------------------------------------- */
+/* ---- the whole table ---- */
 
 /* Takes a reference on each inode of a shard. *out is to be freed. */
 static int shard_list(struct cache_shard *s, struct inode ***out, size_t *count)

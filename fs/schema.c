@@ -23,8 +23,7 @@
 #define WATERMARK_FIXED    8
 #define ORPHAN_VERSION     1
 
-/* ---- keys -------------------------------------------------------------------
- */
+/* ---- keys ---- */
 
 struct lsm_slice key_ino(struct key *k, uint64_t ino, unsigned type)
 {
@@ -142,8 +141,7 @@ int key_decode(struct lsm_slice key, struct key_parts *out)
 	return 0;
 }
 
-/* ---- record heads
- * ------------------------------------------------------------- */
+/* ---- record heads ---- */
 
 void record_head(uint8_t *out, unsigned version, size_t length)
 {
@@ -168,8 +166,7 @@ int record_open(struct lsm_slice v, unsigned version, size_t min,
 	return 0;
 }
 
-/* ---- inode
- * ---------------------------------------------------------------------- */
+/* ---- inode ---- */
 
 static uint8_t *put_time(uint8_t *p, struct timespec t)
 {
@@ -257,8 +254,7 @@ int inode_rec_decode(struct lsm_slice v, struct inode_rec *r)
 	return 0;
 }
 
-/* ---- directory entries
- * ------------------------------------------------------------ */
+/* ---- directory entries ---- */
 
 size_t entry_name_encode(const struct entry_rec *r, uint8_t *out)
 {
@@ -321,8 +317,7 @@ int entry_cookie_decode(struct lsm_slice v, struct entry_rec *r)
 	return entry_check(r);
 }
 
-/* ---- globals
- * ---------------------------------------------------------------------- */
+/* ---- globals ---- */
 
 size_t usage_rec_encode(const struct usage_rec *r, uint8_t *out)
 {
@@ -366,8 +361,7 @@ size_t orphan_encode(uint8_t *out)
 	return RECORD_HEAD;
 }
 
-/* ---- types and names
- * ---------------------------------------------------------------- */
+/* ---- types and names ---- */
 
 uint8_t mode_to_dt(uint32_t mode)
 {

@@ -121,8 +121,7 @@ struct key_parts {
 };
 int key_decode(struct lsm_slice key, struct key_parts *out);
 
-/* ---- records ----------------------------------------------------------------
- */
+/* ---- records ---- */
 
 enum inode_flags {
 	INODE_XATTRS = 1,      /* there may be extended attributes */

@@ -109,8 +109,7 @@ int txn_truncate(struct txn *t, const struct inode *inode,
 	return 0;
 }
 
-/* ---- fallocate
- * ------------------------------------------------------------------ */
+/* ---- fallocate ---- */
 
 static int txn_punch(struct txn *t, const struct inode *inode,
 		     struct inode_rec *rec, uint64_t offset, uint64_t end)

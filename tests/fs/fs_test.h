@@ -111,8 +111,7 @@ static inline void test_reopen(struct test_fs *t)
 	test_open(t);
 }
 
-/* ---- operations that must succeed; each forgets what it counted
- * ------------------ */
+/* ---- operations that must succeed; each forgets what it counted ---- */
 
 static inline uint64_t must_file(struct fs *fs, uint64_t dir, const char *name)
 {

@@ -103,8 +103,7 @@ static inline uint64_t model_hash(struct model *m)
 	return model_hash_node(m, 0);
 }
 
-/* ---- the same number of a real tree
- * -------------------------------------------------- */
+/* ---- the same number of a real tree ---- */
 
 struct tree_walk {
 	struct fs *fs;
@@ -181,9 +180,7 @@ static inline uint64_t fs_hash(struct fs *fs)
 	return h;
 }
 
-/* ---- choosing
- * -----------------------------------------------------------------------------
- */
+/* ---- choosing ---- */
 
 static inline unsigned pick(struct model *m, unsigned n)
 {
@@ -264,8 +261,7 @@ static inline bool model_below(struct model *m, int node, int top)
 	return true;
 }
 
-/* ---- inodes of the real one
- * ----------------------------------------------------------------- */
+/* ---- inodes of the real one ---- */
 
 /* Inode of a directory by its path; 0: the filesystem failed. */
 static inline uint64_t real_dir(struct model *m, struct fs *fs, int dir)
@@ -301,9 +297,7 @@ static inline uint64_t real_entry(struct model *m, struct fs *fs, int dir,
 	return a.st.st_ino;
 }
 
-/* ---- operations
- * -------------------------------------------------------------------------------
- */
+/* ---- operations ---- */
 
 /* The result that the model expects, and what the filesystem said. */
 struct step {

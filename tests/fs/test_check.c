@@ -166,9 +166,7 @@ static void delete_entry(uint64_t d, const char *name)
 	delete (key_cookie(&k, d, e.cookie));
 }
 
-/* ---- counts
- * ------------------------------------------------------------------------------
- */
+/* ---- counts ---- */
 
 START_TEST(wrong_link_count)
 {
@@ -271,9 +269,7 @@ START_TEST(attribute_flags)
 }
 END_TEST
 
-/* ---- entries
- * ------------------------------------------------------------------------------
- */
+/* ---- entries ---- */
 
 START_TEST(entry_of_missing_inode)
 {
@@ -389,9 +385,7 @@ START_TEST(entries_of_a_file)
 }
 END_TEST
 
-/* ---- the tree
- * ---------------------------------------------------------------------------
- */
+/* ---- the tree ---- */
 
 START_TEST(lost_file_goes_to_lost_and_found)
 {
@@ -492,8 +486,7 @@ START_TEST(deleted_inode_that_is_no_orphan)
 }
 END_TEST
 
-/* ---- inodes and data
- * ------------------------------------------------------------------------ */
+/* ---- inodes and data ---- */
 
 START_TEST(records_without_an_inode)
 {

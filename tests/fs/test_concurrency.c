@@ -74,8 +74,7 @@ static void expect(int r, const char *what)
 	atomic_fetch_add(&errors, 1);
 }
 
-/* ---- creations
- * ---------------------------------------------------------------------- */
+/* ---- creations ---- */
 
 static void create_shared(struct worker *w)
 {
@@ -103,8 +102,7 @@ START_TEST(each_name_is_created_once)
 }
 END_TEST
 
-/* ---- everything at once
- * ------------------------------------------------------------------ */
+/* ---- everything at once ---- */
 
 static int count_fill(void *arg, const char *name, uint64_t ino, mode_t type,
 		      uint64_t cookie, const struct fs_attr *attr)
@@ -228,9 +226,7 @@ START_TEST(mixed_operations_keep_the_filesystem_sound)
 }
 END_TEST
 
-/* ---- one file
- * ----------------------------------------------------------------------------
- */
+/* ---- one file ---- */
 
 static void append_lines(struct worker *w)
 {

@@ -107,6 +107,18 @@ static struct inode_rec sample(uint32_t type)
 	return r;
 }
 
+/* Whatever lies between the fields. */
+static bool same_rec(const struct inode_rec *a, const struct inode_rec *b)
+{
+	uint8_t va[RECORD_MAX], vb[RECORD_MAX];
+	size_t na = inode_rec_encode(a, va), nb = inode_rec_encode(b, vb);
+
+	return na == nb && memcmp(va, vb, na) == 0 && a->uid == b->uid &&
+	       a->gid == b->gid && a->size == b->size &&
+	       a->entries == b->entries && a->parent == b->parent &&
+	       a->btime.tv_sec == b->btime.tv_sec;
+}
+
 START_TEST(inode_records_survive_encoding)
 {
 	uint32_t types[] = {S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR,
@@ -118,7 +130,7 @@ START_TEST(inode_records_survive_encoding)
 		size_t n = inode_rec_encode(&r, v);
 
 		ck_assert_int_eq(inode_rec_decode(lsm_slice(v, n), &got), 0);
-		ck_assert_mem_eq(&r, &got, sizeof(r));
+		ck_assert(same_rec(&r, &got));
 		for (size_t cut = 0; cut < n; cut++)
 			ck_assert_int_eq(
 				inode_rec_decode(lsm_slice(v, cut), &got),
@@ -137,7 +149,7 @@ START_TEST(fields_added_later_are_skipped)
 	memset(v + n, 0xee, 16);
 	put_le16(v + 1, (uint16_t)(n - RECORD_HEAD + 16));
 	ck_assert_int_eq(inode_rec_decode(lsm_slice(v, n + 16), &got), 0);
-	ck_assert_mem_eq(&r, &got, sizeof(r));
+	ck_assert(same_rec(&r, &got));
 	v[0] = 2; /* another layout */
 	ck_assert_int_eq(inode_rec_decode(lsm_slice(v, n + 16), &got),
 			 -EUCLEAN);

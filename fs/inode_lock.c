@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inode_lock.c - locking inodes that are in memory: one, or several in the
+ * order of their numbers (inode_cache.h). Every lock is taken together with a
+ * look at whether the inode is still usable. Any thread.
+ */
+#include "fs/inode_cache.h"
+
+int inode_rdlock(struct inode *inode)
+{
+	int r;
+
+	rwlock_rdlock(&inode->lock);
+	r = inode->error;
+	if (r)
+		rwlock_rdunlock(&inode->lock);
+	return r;
+}
+
+int inode_wrlock(struct inode *inode)
+{
+	int r;
+
+	rwlock_wrlock(&inode->lock);
+	r = inode->error;
+	if (r)
+		rwlock_wrunlock(&inode->lock);
+	return r;
+}
+
+void inode_rdunlock(struct inode *inode)
+{
+	rwlock_rdunlock(&inode->lock);
+}
+
+void inode_wrunlock(struct inode *inode)
+{
+	rwlock_wrunlock(&inode->lock);
+}
+
+int inode_wrlock_all(struct inode **inodes, unsigned count)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct inode *inode = inodes[i];
+		unsigned at = n;
+
+		if (!inode)
+			continue;
+		while (at > 0 && inodes[at - 1]->ino > inode->ino)
+			at--;
+		if (at > 0 && inodes[at - 1] == inode)
+			continue;
+		for (unsigned j = n; j > at; j--)
+			inodes[j] = inodes[j - 1];
+		inodes[at] = inode;
+		n++;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		int r = inode_wrlock(inodes[i]);
+
+		if (r) {
+			inode_wrunlock_all(inodes, i);
+			return r;
+		}
+	}
+	return (int)n;
+}
+
+void inode_wrunlock_all(struct inode **inodes, unsigned count)
+{
+	while (count > 0)
+		inode_wrunlock(inodes[--count]);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* test_data.c - file data: reading, writing, holes, truncation, times. */
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include "tests/fs/fs_test.h"
+
+static struct test_fs t;
+
+static void setup(void)
+{
+	test_setup(&t);
+}
+
+static void teardown(void)
+{
+	test_teardown(&t);
+}
+
+START_TEST(data_reads_back_with_zeros_in_holes)
+{
+	uint64_t f = must_file(t.fs, 1, "f");
+	char buf[40000], want[40000] = {0};
+
+	must_write(t.fs, f, "hello", 5, 3);
+	must_write(t.fs, f, "world", 5, 20000);
+	must_write(t.fs, f, "end", 3, 39997);
+	memcpy(want + 3, "hello", 5);
+	memcpy(want + 20000, "world", 5);
+	memcpy(want + 39997, "end", 3);
+	ck_assert_int_eq(fs_read(t.fs, f, buf, sizeof(buf), 0), 40000);
+	ck_assert_mem_eq(buf, want, 40000);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 3 * 8);
+	ck_assert_int_eq(fs_read(t.fs, f, buf, 10, 39999), 1);
+	ck_assert_int_eq(fs_read(t.fs, f, buf, 10, 40000), 0);
+	ck_assert_int_eq(fs_read(t.fs, f, buf, 10, 1ull << 40), 0);
+	ck_assert_int_eq(fs_read(t.fs, 1, buf, 10, 0), -EISDIR);
+	ck_assert_int_eq(fs_write(t.fs, 1, buf, 10, 0, 0), -EISDIR);
+	ck_assert_int_eq(fs_write(t.fs, f, buf, 10, FS_FILE_BYTES_MAX - 5, 0),
+			 -EFBIG);
+	ck_assert_int_eq(fs_write(t.fs, f, "+", 1, 7, FS_WRITE_APPEND), 1);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_size, 40001);
+}
+END_TEST
+
+START_TEST(truncate_cuts_and_extension_reveals_zeros)
+{
+	uint64_t f = must_file(t.fs, 1, "f"), blocks = used_blocks(t.fs);
+	char buf[3 * 4096], zero[3 * 4096] = {0};
+	struct fs_attr a = {0};
+
+	memset(buf, 'a', sizeof(buf));
+	must_write(t.fs, f, buf, sizeof(buf), 0);
+	must_truncate(t.fs, f, 5000);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 16);
+	must_truncate(t.fs, f, 12288);
+	ck_assert_int_eq(fs_read(t.fs, f, buf, sizeof(buf), 0), 12288);
+	ck_assert_mem_eq(buf + 5000, zero, 7288);
+	ck_assert_int_eq(buf[4999], 'a');
+	must_truncate(t.fs, f, 0);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 0);
+	ck_assert_uint_eq(used_blocks(t.fs), blocks);
+	a.st.st_size = (off_t)(FS_FILE_BYTES_MAX + 1);
+	ck_assert_int_eq(fs_setattr(t.fs, &root_cred, f, &a, FS_SET_SIZE, &a),
+			 -EFBIG);
+	a.st.st_size = 0;
+	ck_assert_int_eq(fs_setattr(t.fs, &root_cred, 1, &a, FS_SET_SIZE, &a),
+			 -EISDIR);
+}
+END_TEST
+
+START_TEST(large_files_shrink_by_one_range)
+{
+	uint64_t f = must_file(t.fs, 1, "f");
+	char *buf = malloc(1 << 20);
+
+	memset(buf, 'b', 1 << 20);
+	for (unsigned i = 0; i < 4; i++)
+		must_write(t.fs, f, buf, 1 << 20, (uint64_t)i << 20);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 8192);
+	must_truncate(t.fs, f, 100);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 8);
+	must_write(t.fs, f, buf, 4096, 2 << 20);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 16);
+	must_truncate(t.fs, f, 1 << 20);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 8);
+	/* More than one batch. */
+	ck_assert_int_eq(fs_write(t.fs, f, buf, 1 << 20, 77, 0), 1 << 20);
+	free(buf);
+	buf = calloc(1, 3 << 20);
+	ck_assert_int_eq(fs_write(t.fs, f, buf, 3 << 20, 55, 0), 3 << 20);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_size, 55 + (3 << 20));
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 769 * 8);
+	free(buf);
+}
+END_TEST
+
+START_TEST(punched_holes_take_no_space)
+{
+	uint64_t f = must_file(t.fs, 1, "f"), at;
+	char buf[10 * 4096], want[10 * 4096];
+	int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	memset(want, 'p', sizeof(want));
+	must_write(t.fs, f, want, sizeof(want), 0);
+	ck_assert_int_eq(fs_fallocate(t.fs, f, punch, 5000, 20000), 0);
+	memset(want + 5000, 0, 20000);
+	ck_assert_int_eq(fs_read(t.fs, f, buf, sizeof(buf), 0), 40960);
+	ck_assert_mem_eq(buf, want, sizeof(buf));
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 6 * 8);
+	ck_assert_int_eq(fs_seek(t.fs, f, 0, SEEK_HOLE, &at), 0);
+	ck_assert_uint_eq(at, 8192);
+	ck_assert_int_eq(fs_seek(t.fs, f, 8192, SEEK_DATA, &at), 0);
+	ck_assert_uint_eq(at, 24576);
+	ck_assert_int_eq(fs_seek(t.fs, f, 30000, SEEK_HOLE, &at), 0);
+	ck_assert_uint_eq(at, 40960);
+	ck_assert_int_eq(fs_seek(t.fs, f, 40960, SEEK_DATA, &at), -ENXIO);
+	ck_assert_int_eq(
+		fs_fallocate(t.fs, f, FALLOC_FL_ZERO_RANGE, 40000, 10000), 0);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_size, 50000);
+	ck_assert_int_eq(fs_fallocate(t.fs, f, FALLOC_FL_KEEP_SIZE, 0, 1 << 20),
+			 0);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_size, 50000);
+	ck_assert_int_eq(fs_fallocate(t.fs, f, 0, 0, 60000), 0);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_size, 60000);
+	ck_assert_int_eq(fs_fallocate(t.fs, f, punch, 0, 1 << 20), 0);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 0);
+	ck_assert_int_eq(
+		fs_fallocate(t.fs, f, FALLOC_FL_COLLAPSE_RANGE, 0, 4096),
+		-EOPNOTSUPP);
+	ck_assert_int_eq(fs_seek(t.fs, f, 0, SEEK_DATA, &at), -ENXIO);
+	ck_assert_int_eq(fs_seek(t.fs, f, 9, SEEK_HOLE, &at), 0);
+	ck_assert_uint_eq(at, 9);
+}
+END_TEST
+
+START_TEST(overwrites_change_times_also_across_reopen)
+{
+	uint64_t f = must_file(t.fs, 1, "f");
+	struct fs_attr a, b;
+
+	must_write(t.fs, f, "abcdef", 6, 0);
+	a = must_stat(t.fs, f);
+	must_write(t.fs, f, "ABC", 3, 0);
+	b = must_stat(t.fs, f);
+	ck_assert(a.st.st_mtim.tv_nsec != b.st.st_mtim.tv_nsec);
+	test_reopen(&t);
+	a = must_stat(t.fs, f);
+	ck_assert_mem_eq(&a, &b, sizeof(a));
+	ck_assert_int_eq(fs_write(t.fs, f, "x", 1, 0, FS_WRITE_NO_TIMES), 1);
+	a = must_stat(t.fs, f);
+	ck_assert_mem_eq(&a, &b, sizeof(a));
+}
+END_TEST
+
+START_TEST(relatime_updates_once)
+{
+	uint64_t f = must_file(t.fs, 1, "f");
+	struct fs_attr a, b;
+	char c;
+
+	must_write(t.fs, f, "a", 1, 0);
+	a = must_stat(t.fs, f);
+	ck_assert_int_eq(fs_read(t.fs, f, &c, 1, 0), 1);
+	b = must_stat(t.fs, f);
+	ck_assert(a.st.st_atim.tv_nsec != b.st.st_atim.tv_nsec);
+	ck_assert_int_eq(fs_read(t.fs, f, &c, 1, 0), 1);
+	a = must_stat(t.fs, f);
+	ck_assert_mem_eq(&a, &b, sizeof(a));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("fs/data");
+	TCase *c = tcase_create("data");
+
+	tcase_set_timeout(c, 60);
+	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_test(c, data_reads_back_with_zeros_in_holes);
+	tcase_add_test(c, truncate_cuts_and_extension_reveals_zeros);
+	tcase_add_test(c, large_files_shrink_by_one_range);
+	tcase_add_test(c, punched_holes_take_no_space);
+	tcase_add_test(c, overwrites_change_times_also_across_reopen);
+	tcase_add_test(c, relatime_updates_once);
+	suite_add_tcase(s, c);
+	return run_suite(s);
+}
