@@ -384,6 +384,23 @@ else
 	skip "a full disk" "needs root"
 fi
 
+# ---- a filesystem with a size --------------------------------------------------
+
+store=$work/sized
+mount_fs -o size=20M,label=sized || bail "cannot mount"
+check "df shows the size" sh -c '
+	[ "$(df -k --output=size "$1" | tail -n 1 | tr -d " ")" = 20480 ]' \
+	- "$mnt"
+check "a full filesystem is reported to the writer" fails_with "No space left" \
+	dd if=/dev/urandom of="$mnt/fill" bs=1M count=30 conv=fsync
+check "what filled it can be deleted" rm "$mnt/fill"
+check "and its space is free at once" \
+	dd if=/dev/urandom of="$mnt/again" bs=1M count=18 conv=fsync
+# The daemon is gone before its store is looked at.
+check "unmount it" unmount_fs
+check "the options of a new filesystem are kept" \
+	sh -c '"$1" info "$2" | grep -q sized' - "$TINYLSM" "$store"
+
 # ---- a damaged table ---------------------------------------------------------------
 
 store=$work/damaged

@@ -14,6 +14,8 @@ need_fuse
 need_program tar rsync git sqlite3 make cc getfattr setfattr
 set_up
 top_srcdir=$(cd "$test_dir/../.." && pwd)
+# The build in the build is a build of its own.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 
 # ---- a tree of at least 5,000 files, on another filesystem ---------------------
 
