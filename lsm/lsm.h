@@ -129,6 +129,15 @@ struct lsm_options {
 	uint32_t block_bytes;      /* 0: 4096, before compression */
 	uint32_t restart_interval; /* 0: 16 entries */
 	uint32_t bloom_bits;       /* bits a key; 0: 10; UINT32_MAX: none */
+	/*
+	 * Filters also hold the first so many bytes of each key that has them,
+	 * once a prefix. An iterator whose bounds admit only keys with one such
+	 * prefix (lower begins with it, upper is not past the first key
+	 * without it) then leaves out tables that have none, which is what a
+	 * scan of few keys mostly waits for. 0: no prefixes; at most 64. May
+	 * differ from one opening to the next: each table knows its own.
+	 */
+	uint32_t prefix_bytes;
 	enum lsm_compression compression;
 	enum lsm_mmap mmap;
 	uint32_t max_open_tables; /* 0: 1000 */

@@ -52,6 +52,8 @@ void options_complete(struct lsm_options *o)
 	o->restart_interval = (uint32_t)bound(o->restart_interval, 16, 1, 1024);
 	if (o->bloom_bits != UINT32_MAX)
 		o->bloom_bits = (uint32_t)bound(o->bloom_bits, 10, 1, 64);
+	if (o->prefix_bytes > SST_PREFIX_MAX)
+		o->prefix_bytes = SST_PREFIX_MAX;
 	if (o->compression == LSM_COMPRESSION_DEFAULT)
 		o->compression = LSM_COMPRESSION_LZ4;
 	if (o->mmap == LSM_MMAP_DEFAULT)
@@ -92,6 +94,7 @@ void options_for_tree(const struct lsm_options *o, const struct logger *log,
 				.bloom_bits = o->bloom_bits == UINT32_MAX
 						      ? 0
 						      : o->bloom_bits,
+				.prefix_bytes = o->prefix_bytes,
 				.lz4 = o->compression == LSM_COMPRESSION_LZ4,
 				.log = log,
 			},

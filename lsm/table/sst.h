@@ -44,10 +44,14 @@ struct sst_meta {
 void sst_meta_release(struct sst_meta *m);
 int sst_meta_copy(struct sst_meta *to, const struct sst_meta *from);
 
+/* Longest prefix a filter holds beside whole keys. */
+#define SST_PREFIX_MAX 64
+
 struct sst_writer_options {
 	uint32_t block_bytes;      /* > 0 */
 	uint32_t restart_interval; /* > 0 */
 	uint32_t bloom_bits;       /* 0: no filter */
+	uint32_t prefix_bytes;     /* <= SST_PREFIX_MAX; 0: no prefixes */
 	bool lz4;
 	const struct logger *log; /* may be NULL */
 };
@@ -114,7 +118,19 @@ int sst_reader_lookup(struct sst_reader *r, struct lsm_slice key, uint64_t hash,
 		      uint64_t seq, unsigned flags, enum entry_kind *kind,
 		      struct sst_pin *pin);
 
+/*
+ * False: the table has no point entry k with lower <= k < upper, for all such
+ * keys have one prefix, and the filter has not. Its range tombstones may reach
+ * there all the same. len 0: no bound.
+ */
+bool sst_reader_may_hold(const struct sst_reader *r, struct lsm_slice lower,
+			 struct lsm_slice upper);
+
 struct sst_iter_options {
+	/* No entry outside [lower, upper) is wanted; whether one is shown is
+	 * left open. len 0: no bound. Borrowed as long as the iterator lives.
+	 */
+	struct lsm_slice lower, upper;
 	bool fill_cache;
 	bool readahead; /* expect a forward scan; compaction and long scans */
 	bool verify;    /* verify checksums whatever the reader was told */

@@ -87,6 +87,7 @@ static int dump_properties(struct dump *d, struct sst_reader *r)
 		{"filter_bytes",
 		 (uint64_t)r->filter.line_count * FILTER_LINE_BYTES},
 		{"filter_probes", r->filter.probes},
+		{SST_PROP_PREFIX_BYTES, p->prefix_bytes},
 	};
 	size_t i;
 	int err = 0;

@@ -63,6 +63,7 @@ struct sst_handle {
 #define SST_PROP_LARGEST_EXCLUSIVE "largest_exclusive"
 #define SST_PROP_MAX_SEQ           "max_seq"
 #define SST_PROP_MIN_SEQ           "min_seq"
+#define SST_PROP_PREFIX_BYTES      "prefix_bytes" /* only when not 0 */
 #define SST_PROP_RANGE_DELETIONS   "range_deletions"
 #define SST_PROP_RAW_BLOCKS        "raw_blocks" /* data blocks stored raw */
 #define SST_PROP_RAW_BYTES         "raw_bytes"

@@ -31,6 +31,7 @@ struct sst_iter {
 	bool private; /* the block is in a buffer below, not in view */
 	bool loaded;  /* there is a block, number `at` */
 	bool mapped;  /* it lies in the map */
+	bool nothing; /* the table has no point that is wanted: none is read */
 	uint32_t at;
 	struct sst_view view;
 	/* sequential access */
@@ -352,13 +353,17 @@ static void iter_prev_op(struct iter *base)
 static void iter_first_op(struct iter *base)
 {
 	base->err = 0;
-	enter_forward(sst_iter(base), 0);
+	base->valid = false;
+	if (!sst_iter(base)->nothing)
+		enter_forward(sst_iter(base), 0);
 }
 
 static void iter_last_op(struct iter *base)
 {
 	base->err = 0;
-	enter_backward(sst_iter(base), sst_iter(base)->r->index.count);
+	base->valid = false;
+	if (!sst_iter(base)->nothing)
+		enter_backward(sst_iter(base), sst_iter(base)->r->index.count);
 }
 
 static void iter_seek_op(struct iter *base, struct lsm_slice key, uint64_t tag)
@@ -369,7 +374,7 @@ static void iter_seek_op(struct iter *base, struct lsm_slice key, uint64_t tag)
 
 	base->err = 0;
 	base->valid = false;
-	if (i == it->r->index.count)
+	if (it->nothing || i == it->r->index.count)
 		return;
 	r = load(it, i);
 	if (r) {
@@ -433,6 +438,7 @@ struct iter *sst_reader_iter(struct sst_reader *r,
 	it->fill_cache = o->fill_cache;
 	it->readahead = o->readahead;
 	it->verify = o->verify;
+	it->nothing = !sst_reader_may_hold(r, o->lower, o->upper);
 	sst_reader_ref(r);
 	return &it->base;
 }

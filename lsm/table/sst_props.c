@@ -105,7 +105,7 @@ struct want {
 	const char *name;
 	uint64_t *number; /* one of the two */
 	struct buf *bytes;
-	bool seen;
+	bool seen; /* or not needed */
 };
 
 struct wants {
@@ -153,6 +153,7 @@ int sst_properties_read(struct sst_reader *r, const struct sst_handle *h)
 		{SST_PROP_LARGEST_EXCLUSIVE, &exclusive, NULL, false},
 		{SST_PROP_MAX_SEQ, &m->max_seq, NULL, false},
 		{SST_PROP_MIN_SEQ, &m->min_seq, NULL, false},
+		{SST_PROP_PREFIX_BYTES, &p->prefix_bytes, NULL, true},
 		{SST_PROP_RANGE_DELETIONS, &m->range_deletions, NULL, false},
 		{SST_PROP_RAW_BLOCKS, &p->raw_blocks, NULL, false},
 		{SST_PROP_RAW_BYTES, &m->raw_bytes, NULL, false},
@@ -170,7 +171,7 @@ int sst_properties_read(struct sst_reader *r, const struct sst_handle *h)
 			return sst_block_corrupt(r, h->offset,
 						 "a property is missing");
 	if (p->data_bytes > r->file_bytes || m->max_seq > SEQ_MAX ||
-	    m->min_seq > m->max_seq)
+	    m->min_seq > m->max_seq || p->prefix_bytes > SST_PREFIX_MAX)
 		return sst_block_corrupt(r, h->offset,
 					 "properties are impossible");
 	m->largest_exclusive = exclusive != 0;

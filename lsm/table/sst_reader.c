@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "lsm/base/epoch.h"
+#include "lsm/base/hash.h"
 
 struct sst_counters sst_counters;
 
@@ -225,6 +226,39 @@ static inline void count_bloom(bool useful)
 	atomic_fetch_add_explicit(&sst_counters.bloom_useful, found_useful,
 				  memory_order_relaxed);
 	checked = found_useful = 0;
+}
+
+/*
+ * Do all keys in [lower, upper) begin with the first n bytes of lower? They do
+ * when upper is not past the least string above all that begin so: these bytes
+ * counted up by one, whatever follows cut off.
+ */
+static bool one_prefix(struct lsm_slice lower, struct lsm_slice upper, size_t n)
+{
+	uint8_t next[SST_PREFIX_MAX];
+
+	if (lower.len < n)
+		return false;
+	memcpy(next, lower.data, n);
+	while (n && next[n - 1] == 0xff)
+		n--;
+	if (!n)
+		return true; /* nothing sorts above these */
+	next[n - 1]++;
+	return upper.len && slice_cmp(upper, lsm_slice(next, n)) <= 0;
+}
+
+bool sst_reader_may_hold(const struct sst_reader *r, struct lsm_slice lower,
+			 struct lsm_slice upper)
+{
+	size_t n = r->props.prefix_bytes;
+	bool maybe;
+
+	if (!n || !r->filter.line_count || !one_prefix(lower, upper, n))
+		return true;
+	maybe = filter_may_contain(&r->filter, hash64(lower.data, n));
+	count_bloom(!maybe);
+	return maybe;
 }
 
 /* Asks the block; a result as sst_reader_lookup(), cover being the sequence

@@ -31,6 +31,7 @@
 struct sst_properties {
 	struct sst_meta meta;
 	uint64_t data_bytes, data_blocks, raw_blocks, created;
+	uint64_t prefix_bytes;
 };
 
 struct sst_reader {

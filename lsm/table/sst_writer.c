@@ -39,7 +39,7 @@ struct sst_writer {
 	struct env_writer *out;
 	const struct logger *log;
 	char *name;
-	uint32_t block_bytes, bloom_bits;
+	uint32_t block_bytes, bloom_bits, prefix_bytes;
 	bool lz4;
 	int err; /* sticky */
 	uint64_t offset;
@@ -71,6 +71,7 @@ int sst_writer_open(struct env_dir *dir, const char *name, uint64_t number,
 				 ? o->block_bytes
 				 : SST_BLOCK_BYTES_MAX;
 	w->bloom_bits = o->bloom_bits;
+	w->prefix_bytes = o->bloom_bits ? o->prefix_bytes : 0;
 	w->lz4 = o->lz4;
 	w->data.restart_interval = o->restart_interval < RESTART_INTERVAL_MAX
 					   ? o->restart_interval
@@ -219,7 +220,7 @@ static int cut_block(struct sst_writer *w, const struct lsm_slice *next)
 	return err;
 }
 
-static int add_hash(struct sst_writer *w, struct lsm_slice key)
+static int add_hash(struct sst_writer *w, const void *data, size_t len)
 {
 	if (w->hash_count == w->hash_cap) {
 		size_t cap = w->hash_cap ? 2 * w->hash_cap : 4096;
@@ -230,8 +231,25 @@ static int add_hash(struct sst_writer *w, struct lsm_slice key)
 		w->hashes = h;
 		w->hash_cap = cap;
 	}
-	w->hashes[w->hash_count++] = hash64(key.data, key.len);
+	w->hashes[w->hash_count++] = hash64(data, len);
 	return 0;
+}
+
+/* What the filter is to know of a key that follows the last one. */
+static int add_to_filter(struct sst_writer *w, struct lsm_slice key)
+{
+	struct lsm_slice last = buf_slice(&w->data.last_key);
+	size_t n = w->prefix_bytes;
+	int err;
+
+	if (w->meta.entries && slice_eq(key, last))
+		return 0;
+	err = add_hash(w, key.data, key.len);
+	if (err || !n || key.len <= n ||
+	    (w->meta.entries && last.len >= n &&
+	     !memcmp(key.data, last.data, n)))
+		return err;
+	return add_hash(w, key.data, n);
 }
 
 static void note_seq(struct sst_writer *w, uint64_t seq)
@@ -261,9 +279,8 @@ static int add(struct sst_writer *w, struct lsm_slice key, uint64_t tag,
 		if (err)
 			return err;
 	}
-	if (w->bloom_bits && (!w->meta.entries ||
-			      !slice_eq(key, buf_slice(&w->data.last_key)))) {
-		err = add_hash(w, key);
+	if (w->bloom_bits) {
+		err = add_to_filter(w, key);
 		if (err)
 			return err;
 	}
@@ -393,6 +410,7 @@ static int build_properties(struct sst_writer *w, struct block_builder *b)
 		  {SST_PROP_LARGEST_EXCLUSIVE, m->largest_exclusive},
 		  {SST_PROP_MAX_SEQ, m->max_seq},
 		  {SST_PROP_MIN_SEQ, m->min_seq},
+		  {SST_PROP_PREFIX_BYTES, w->prefix_bytes},
 		  {SST_PROP_RANGE_DELETIONS, m->range_deletions},
 		  {SST_PROP_RAW_BLOCKS, w->raw_blocks},
 		  {SST_PROP_RAW_BYTES, m->raw_bytes},
@@ -406,7 +424,9 @@ static int build_properties(struct sst_writer *w, struct block_builder *b)
 		err = block_builder_add(b, slice_str(SST_PROP_LARGEST), 0,
 					buf_slice(&m->largest));
 	for (i = 0; i < sizeof(after) / sizeof(*after) && !err; i++)
-		err = prop_number(b, after[i].name, after[i].value);
+		if (after[i].value ||
+		    strcmp(after[i].name, SST_PROP_PREFIX_BYTES))
+			err = prop_number(b, after[i].name, after[i].value);
 	if (!err)
 		err = block_builder_add(b, slice_str(SST_PROP_SMALLEST), 0,
 					buf_slice(&m->smallest));

@@ -18,10 +18,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "lsm/base/epoch.h"
 #include "lsm/tree/level_iter.h"
 
 /* How many tables an answer "nothing" is stretched over, each way. */
 #define COVER_STRETCH 16
+/* A level of which bounds touch more tables is not asked as a whole whether it
+ * can be left out: they hardly have one prefix then. */
+#define LEAVE_OUT_MAX 2
 
 struct level_iter {
 	struct iter it; /* first: what callers see */
@@ -361,6 +365,8 @@ static int table_cover(void *arg, struct lsm_slice key, uint64_t seq,
 	return 0;
 }
 
+/* A table with tombstones takes part although it may have no point for the
+ * bounds; it can be asked for what it covers only while it is there. */
 static int add_table(struct version *v, struct table_file *f,
 		     const struct sst_iter_options *o,
 		     struct version_iters *into)
@@ -372,6 +378,11 @@ static int add_table(struct version *v, struct table_file *f,
 	err = table_cache_get(v->vs->tables, &f->slot, &r);
 	if (err)
 		return err;
+	if (!f->meta.range_deletions &&
+	    !sst_reader_may_hold(r, o->lower, o->upper)) {
+		sst_reader_put(r);
+		return 0;
+	}
 	it = sst_reader_iter(r, o);
 	if (it) {
 		/* The iterator keeps the reader, and so its fragments. */
@@ -388,10 +399,30 @@ static int add_table(struct version *v, struct table_file *f,
 	return it ? 0 : -ENOMEM;
 }
 
-static int add_level(struct version *v, unsigned level,
-		     const struct sst_iter_options *o, struct lsm_slice lower,
-		     struct lsm_slice upper, struct version_iters *into)
+/* True: all of these tables are open, and none has anything for the bounds. */
+static bool none_holds(struct version *v, struct table_file **files, size_t n,
+		       const struct sst_iter_options *o)
 {
+	bool none = true;
+	size_t i;
+
+	epoch_pin();
+	for (i = 0; i < n && none; i++) {
+		struct sst_reader *r =
+			table_cache_find(v->vs->tables, &files[i]->slot);
+
+		none = r && !files[i]->meta.range_deletions &&
+		       !sst_reader_may_hold(r, o->lower, o->upper);
+	}
+	epoch_unpin();
+	return none;
+}
+
+static int add_level(struct version *v, unsigned level,
+		     const struct sst_iter_options *o,
+		     struct version_iters *into)
+{
+	struct lsm_slice lower = o->lower, upper = o->upper;
 	struct table_file **files = v->level[level];
 	size_t first = lower.len ? version_find(v, level, lower) : 0;
 	size_t end =
@@ -403,7 +434,8 @@ static int add_level(struct version *v, unsigned level,
 	if (end < v->count[level] &&
 	    table_file_overlaps(files[end], lower, upper))
 		end++;
-	if (first >= end)
+	if (first >= end || (end - first <= LEAVE_OUT_MAX &&
+			     none_holds(v, files + first, end - first, o)))
 		return 0;
 	it = level_iter_new(v->vs->tables, files + first, end - first, o);
 	if (!it)
@@ -424,17 +456,20 @@ int version_add_iters(struct version *v, const struct sst_iter_options *o,
 		      struct lsm_slice lower, struct lsm_slice upper,
 		      struct version_iters *into)
 {
+	struct sst_iter_options bounded = *o;
 	size_t before = into->count, i;
 	unsigned level;
 	int err;
 
+	bounded.lower = lower;
+	bounded.upper = upper;
 	err = reserve(into, v->count[0] + LSM_LEVELS - 1);
 	for (i = 0; !err && i < v->count[0]; i++)
 		if (table_file_overlaps(v->level[0][i], lower, upper))
-			err = add_table(v, v->level[0][i], o, into);
+			err = add_table(v, v->level[0][i], &bounded, into);
 	for (level = 1; !err && level < LSM_LEVELS; level++)
 		if (v->count[level])
-			err = add_level(v, level, o, lower, upper, into);
+			err = add_level(v, level, &bounded, into);
 	while (err && into->count > before)
 		iter_free(into->iters[--into->count]);
 	return err;

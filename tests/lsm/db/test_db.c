@@ -389,6 +389,54 @@ START_TEST(bounds_hold_in_both_directions)
 }
 END_TEST
 
+/* Of six tables of level 0 and one of a deeper one, only the oldest two have
+ * the prefix; another one deletes a part of it. */
+START_TEST(scan_of_one_prefix_leaves_out_tables_without_it)
+{
+	struct lsm_iter_options o = {.lower = slice_of("pp:1"),
+				     .upper = slice_of("pp;")};
+	struct lsm_iter_options wide = {.lower = slice_of("pp:1"),
+					.upper = slice_of("pp<")};
+	struct lsm_stats before, after;
+
+	options.prefix_bytes = 3;
+	options.no_background_compaction = true;
+	reopen();
+	put("pa:", "v");
+	put("pp:1", "v");
+	put("pp:4", "v");
+	put("pz:", "v");
+	ck_ok(lsm_compact_range(db, lsm_slice(NULL, 0), lsm_slice(NULL, 0)));
+	put("pp:2", "v");
+	put("pp:3", "v");
+	put("p", "shorter than a prefix");
+	ck_ok(lsm_flush(db));
+	for (unsigned i = 0; i < 5; i++) {
+		put("pa:1", "v");
+		put("pz:1", "v");
+		if (i == 2)
+			delete_range("pp:3", "pp:9");
+		ck_ok(lsm_flush(db));
+	}
+	lsm_get_stats(db, &before);
+	for (unsigned i = 0; i < 100; i++) {
+		check_keys(&o, false, "pp:1pp:2");
+		check_keys(&o, true, "pp:2pp:1");
+	}
+	lsm_get_stats(db, &after);
+	/* five of seven; what a thread counts comes in batches */
+	ck_assert_uint_ge(after.bloom_useful - before.bloom_useful, 800);
+	lsm_get_stats(db, &before);
+	for (unsigned i = 0; i < 100; i++)
+		check_keys(&wide, false, "pp:1pp:2");
+	lsm_get_stats(db, &after);
+	ck_assert_uint_le(after.bloom_useful - before.bloom_useful, 64);
+	ck_ok(lsm_compact_range(db, lsm_slice(NULL, 0), lsm_slice(NULL, 0)));
+	check_keys(&o, true, "pp:2pp:1");
+	check_keys(NULL, false, "ppa:pa:1pp:1pp:2pz:pz:1");
+}
+END_TEST
+
 /* A scan over what one tombstone covers costs about nothing, wherever the
  * covered entries lie. */
 START_TEST(covered_run_is_jumped_over)
@@ -723,6 +771,7 @@ int main(void)
 	tcase_add_test(t, large_values_stay_valid_while_pinned);
 	tcase_add_test(t, iterator_sees_the_store_as_it_was);
 	tcase_add_test(t, bounds_hold_in_both_directions);
+	tcase_add_test(t, scan_of_one_prefix_leaves_out_tables_without_it);
 	tcase_add_test(t, covered_run_is_jumped_over);
 	tcase_add_test(t, snapshots_keep_what_they_saw);
 	tcase_add_test(t, names_are_listed_in_order_of_creation);

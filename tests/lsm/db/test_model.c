@@ -70,6 +70,7 @@ static void world_init(struct world *w, uint64_t seed)
 		.level0_compact_trigger = 1 + rnd_below(&w->seed, 4),
 		.max_open_tables = 8,
 		.wal_sync_interval_ms = 20,
+		.prefix_bytes = rnd_below(&w->seed, 8),
 	};
 	world_open(w);
 }
@@ -97,6 +98,8 @@ static void step_reopen(struct world *w)
 	for (unsigned i = 0; i < LIVE; i++)
 		release_live(w, i);
 	ck_ok(lsm_close(w->db));
+	/* tables with and without, and with other ones, stand side by side */
+	w->options.prefix_bytes = rnd_below(&w->seed, 8);
 	world_open(w);
 }
 
@@ -172,6 +175,17 @@ static void check_seeks(struct world *w, const struct lsm_snapshot *s,
 	if (rnd_below(&w->seed, 2)) {
 		o.upper = model_key(upper, high);
 		end = (int)high;
+	}
+	if (!rnd_below(&w->seed, 3)) {
+		/* few keys, most often of one prefix */
+		unsigned few = 1 + rnd_below(&w->seed, 10);
+
+		begin = (int)low;
+		end = (int)(low - low % few + few);
+		o.lower = model_key(lower, low);
+		o.upper = model_key(upper, (unsigned)end);
+		if (end > (int)m->keys)
+			end = (int)m->keys;
 	}
 	o.no_fill_cache = rnd_below(&w->seed, 2);
 	ck_ok(lsm_iter_new(w->db, &o, &it));
