@@ -97,6 +97,45 @@ enum lsm_log_level {
 typedef void (*lsm_log_fn)(void *arg, enum lsm_log_level level,
 			   const char *msg);
 
+enum lsm_event_kind {
+	LSM_EVENT_FLUSH_BEGIN,
+	LSM_EVENT_FLUSH_END,
+	LSM_EVENT_COMPACTION_BEGIN,
+	LSM_EVENT_COMPACTION_END,
+	LSM_EVENT_STALL_BEGIN, /* writers are slowed down, or wait */
+	LSM_EVENT_STALL_END,   /* they run freely again */
+	/* The store takes no more writes; error says why. */
+	LSM_EVENT_BACKGROUND_ERROR,
+	LSM_EVENT_RESUME, /* it does again: lsm_resume() succeeded */
+};
+
+/* Fields that a kind does not name are 0. */
+struct lsm_event {
+	enum lsm_event_kind kind;
+	unsigned level;        /* compactions: from; flushes: 0 */
+	unsigned output_level; /* compactions: into; flushes: 0 */
+	/* Flushes, compactions: memtables or tables read, tables made, at END
+	 * only; bytes_out is 0 when tables were moved as they are. */
+	unsigned tables_in, tables_out;
+	uint64_t bytes_in, bytes_out;
+	uint64_t time_ns;     /* CLOCK_MONOTONIC, when it happened */
+	uint64_t duration_ns; /* END: since its BEGIN */
+	/* END, BACKGROUND_ERROR: what it met, 0 or -errno. -ECANCELED: the
+	 * store was closed meanwhile. */
+	int error;
+	/* Events before this one that are not told, because the function was
+	 * slower than they came. */
+	unsigned lost;
+};
+
+/*
+ * Called for one event after the other, in the order they happened, by one
+ * thread that does nothing else, with no lock held: it may take its time, and
+ * call any function of the store but lsm_close(). The last call is over when
+ * lsm_close() returns.
+ */
+typedef void (*lsm_event_fn)(void *arg, const struct lsm_event *event);
+
 /*
  * Zero in any field means the default that its comment names, so a struct
  * lsm_options that was cleared with memset() or = {0} is a good start.
@@ -150,7 +189,8 @@ struct lsm_options {
 	unsigned level_multiplier;       /* 0: 10 */
 	uint64_t table_bytes;            /* target of one table; 0: 64 MiB */
 	unsigned compaction_threads;     /* beside the flush thread; 0: 1 */
-	/* Background writing at most this fast, bytes/s. 0: no limit. */
+	/* Compactions write at most this fast together, bytes/s. Flushes are
+	 * not held up: memory waits for them. 0: no limit. */
 	uint64_t rate_limit_bytes;
 	bool no_background_compaction; /* only lsm_compact_range compacts */
 
@@ -166,6 +206,10 @@ struct lsm_options {
 	lsm_log_fn log;
 	void *log_arg;
 	enum lsm_log_level log_level; /* 0 means LSM_LOG_ERROR only */
+
+	/* What the background does, see struct lsm_event; NULL: not told. */
+	lsm_event_fn event_fn;
+	void *event_arg;
 };
 
 /* ---- open and close ----------------------------------------------------- */
@@ -352,9 +396,47 @@ LSM_PUBLIC int lsm_verify(struct lsm_db *db,
 			  void (*progress)(void *arg, uint64_t done_bytes,
 					   uint64_t total_bytes),
 			  void *arg);
+/*
+ * A copy of the store in the directory dir, which is made if missing and must
+ * be empty: -EEXIST, there is a store; -ENOTEMPTY, something else. Tables are
+ * hard links where dir is on the same disk, copies elsewhere, so it is quick
+ * and takes little space until the two stores diverge.
+ *
+ * The copy holds every write acknowledged before the call, perhaps some made
+ * during it, and no write without all before it; and the named snapshots that
+ * existed before the call. Writers and compactions go on meanwhile. When 0 is
+ * returned it is durable. After an error, or power loss during the call, dir is
+ * either complete or no store (it may hold files, to be deleted).
+ */
+LSM_PUBLIC int lsm_checkpoint(struct lsm_db *db, const char *dir);
 /* Bytes on disk that [start, end) takes, estimated without reading data. */
 LSM_PUBLIC int lsm_approximate_size(struct lsm_db *db, struct lsm_slice start,
 				    struct lsm_slice end, uint64_t *bytes);
+
+/*
+ * Makes a store that does not open open again: its CURRENT or manifest is lost
+ * or damaged, or tables or logs are. The store must not be open (-EBUSY).
+ * options may be NULL; the open modes in it are ignored. report, may be NULL,
+ * gets a line for everything found and done. A store that is sound is not
+ * changed.
+ *
+ * All that can be read is merged into new tables, which takes room for a
+ * second copy. Of a damaged table the blocks that can be read are used. Nothing
+ * is deleted before the new state is durable; damaged files are kept, renamed
+ * to NAME.bad.
+ *
+ * What may be lost: what was in damaged blocks and records, in which case an
+ * older value of such a key may show. Without a manifest that can be read also
+ * the named snapshots; and keys deleted before may be back, if tables or logs
+ * that were obsolete still lay in the directory.
+ *
+ * 0: the store opens; -ENOENT: there is nothing of a store at path;
+ * -EPROTONOSUPPORT: a newer format, left alone. After any error the store is
+ * as it was, but for files that nothing names.
+ */
+LSM_PUBLIC int lsm_repair(const char *path, const struct lsm_options *options,
+			  void (*report)(void *arg, const char *line),
+			  void *arg);
 
 #define LSM_LEVELS 7
 

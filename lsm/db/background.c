@@ -115,6 +115,14 @@ static bool wait_writers(struct flush_job *j)
 	return true;
 }
 
+/* The tables that an edit adds. */
+static void count_out(struct lsm_event *e, const struct version_edit *edit)
+{
+	e->tables_out = (unsigned)edit->added_count;
+	for (size_t i = 0; i < edit->added_count; i++)
+		e->bytes_out += edit->added[i].meta.file_bytes;
+}
+
 static int flush_build(struct flush_job *j, struct version_edit *edit,
 		       uint64_t *written)
 {
@@ -142,7 +150,8 @@ static int flush_build(struct flush_job *j, struct version_edit *edit,
 	return err;
 }
 
-static int flush_run(struct flush_job *j, uint64_t *written)
+static int flush_run(struct flush_job *j, uint64_t *written,
+		     struct lsm_event *event)
 {
 	struct lsm_db *db = j->db;
 	struct version_edit edit = {0};
@@ -156,6 +165,8 @@ static int flush_run(struct flush_job *j, uint64_t *written)
 	err = flush_build(j, &edit, written);
 	if (!err)
 		err = db_apply(db, &edit, flush_installed, j);
+	if (!err)
+		count_out(event, &edit);
 	version_edit_release(&edit);
 	free(j->fresh);
 	if (err)
@@ -171,12 +182,16 @@ static int flush_run(struct flush_job *j, uint64_t *written)
 static void flush_locked(struct lsm_db *db) REQUIRES(db->mutex)
 {
 	struct flush_job j = {.db = db, .count = db->imm_count};
+	struct lsm_event event = {.kind = LSM_EVENT_FLUSH_BEGIN,
+				  .tables_in = j.count};
 	struct db_mem *active;
 	uint64_t written = 0;
 	int err;
 
-	for (unsigned i = 0; i < j.count; i++)
+	for (unsigned i = 0; i < j.count; i++) {
 		j.mems[i] = db->imm[j.count - 1 - i];
+		event.bytes_in += memtable_bytes(j.mems[i]->table);
+	}
 	active = atomic_load_explicit(&db->sv, memory_order_relaxed)->mems[0];
 	j.next_wal = active->wal_number;
 	j.next_base = active->base_seq;
@@ -184,7 +199,12 @@ static void flush_locked(struct lsm_db *db) REQUIRES(db->mutex)
 	db->flush_err = 0;
 	mutex_unlock(&db->mutex);
 
-	err = flush_run(&j, &written);
+	event_tell(db, event);
+	event.duration_ns = clock_ns();
+	err = flush_run(&j, &written, &event);
+	event.kind = LSM_EVENT_FLUSH_END;
+	event.error = err;
+	event_tell(db, event);
 
 	mutex_lock(&db->mutex);
 	db->flushing = false;
@@ -267,8 +287,17 @@ static void compaction_installed(void *arg) NO_TSA
 	pace_update_locked(in->db);
 }
 
+static void count_in(struct lsm_event *e, const struct compaction *c)
+{
+	for (int n = 0; n < 2; n++) {
+		e->tables_in += (unsigned)c->input_count[n];
+		for (size_t i = 0; i < c->input_count[n]; i++)
+			e->bytes_in += c->inputs[n][i]->meta.file_bytes;
+	}
+}
+
 static int compact_work(struct compact_env *env, struct compaction *c,
-			struct lsm_db *db)
+			struct lsm_db *db, struct lsm_event *event)
 {
 	struct install in = {.db = db, .fresh = sv_alloc()};
 	struct version_edit edit = {0};
@@ -279,6 +308,10 @@ static int compact_work(struct compact_env *env, struct compaction *c,
 	err = compaction_run(env, c, &edit);
 	if (!err)
 		err = db_apply(db, &edit, compaction_installed, &in);
+	if (!err)
+		count_out(event, &edit);
+	if (c->trivial_move)
+		event->bytes_out = 0;
 	version_edit_release(&edit);
 	free(in.fresh);
 	return err;
@@ -290,6 +323,9 @@ int background_compact_locked(struct lsm_db *db, struct compaction *c)
 				  .options = &db->tree_opt,
 				  .stop = &db->stop,
 				  .limiter = db->limiter};
+	struct lsm_event event = {.kind = LSM_EVENT_COMPACTION_BEGIN,
+				  .level = c->level,
+				  .output_level = c->output_level};
 	uint64_t *snapshots = NULL;
 	bool moved = c->trivial_move;
 	int err = snapshots_collect_locked(db, &snapshots, &env.snapshot_count);
@@ -297,8 +333,14 @@ int background_compact_locked(struct lsm_db *db, struct compaction *c)
 	env.snapshots = snapshots;
 	db->compacting++;
 	mutex_unlock(&db->mutex);
+	count_in(&event, c);
+	event_tell(db, event);
+	event.duration_ns = clock_ns();
 	if (!err)
-		err = compact_work(&env, c, db);
+		err = compact_work(&env, c, db, &event);
+	event.kind = LSM_EVENT_COMPACTION_END;
+	event.error = err;
+	event_tell(db, event);
 	free(snapshots);
 
 	mutex_lock(&db->mutex);
@@ -387,8 +429,12 @@ int background_start(struct lsm_db *db)
 	db->compact_threads = calloc(n, sizeof(*db->compact_threads));
 	if (!db->compact_threads)
 		return -ENOMEM;
-	err = thread_start(&db->flush_thread, "lsm-flush", flush_main, db);
-	db->flush_started = !err;
+	err = events_start(db);
+	if (!err) {
+		err = thread_start(&db->flush_thread, "lsm-flush", flush_main,
+				   db);
+		db->flush_started = !err;
+	}
 	if (!err) {
 		err = thread_start(&db->timer_thread, "lsm-sync",
 				   wal_timer_main, db);
@@ -421,4 +467,5 @@ void background_stop(struct lsm_db *db)
 	db->compact_threads = NULL;
 	db->compact_thread_count = 0;
 	db->flush_started = db->timer_started = false;
+	events_stop(db);
 }

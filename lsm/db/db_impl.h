@@ -12,7 +12,8 @@
  *   5  db->mutex            memtable list, version, snapshots, background
  *   6  db->sync_mutex       who syncs the log, and how far
  *   6  db->publish_mutex    writers that wait for their predecessor
- *   7  vs.obsolete_mutex, locks of the caches, of the arena, of the env
+ *   7  vs.obsolete_mutex, events.mutex, locks of the caches, of the arena, of
+ * the env
  *
  * No lock is held over data I/O except: write_mutex over the append to the log
  * and the creation of a log, apply_mutex over the manifest.
@@ -106,6 +107,19 @@ struct db_stripe {
 	_Atomic uint64_t misses;
 };
 
+/* Events that wait for the user's function. */
+#define EVENTS_MAX 256
+
+struct event_queue {
+	struct mutex mutex; /* protects the rest */
+	struct cond cond;
+	struct lsm_event *ring; /* EVENTS_MAX; NULL: nobody listens */
+	unsigned first, count, lost;
+	uint64_t stall_ns; /* when the stall began */
+	bool stop, started;
+	pthread_t thread;
+};
+
 struct lsm_db {
 	/* Read by every reader, changed rarely. */
 	_Alignas(CACHE_LINE) _Atomic(struct superversion *) sv;
@@ -143,6 +157,7 @@ struct lsm_db {
 	_Atomic uint64_t pace_mem;
 	_Atomic uint64_t pace_next_ns;
 	_Atomic uint64_t stall_ns;
+	_Atomic bool stalled; /* told of; changed under events.mutex */
 
 	/* Syncing the log: see wal_sync.c. */
 	_Alignas(CACHE_LINE) struct mutex sync_mutex;
@@ -186,6 +201,7 @@ struct lsm_db {
 	pthread_t flush_thread, timer_thread, *compact_threads;
 	unsigned compact_thread_count;
 	bool flush_started, timer_started;
+	struct event_queue events;
 
 	struct db_stripe stripes[DB_STRIPES];
 };
@@ -279,6 +295,18 @@ int background_wait_flush(struct lsm_db *db, uint64_t number);
  * meanwhile. The inputs are unmarked and c is freed. */
 int background_compact_locked(struct lsm_db *db, struct compaction *c)
 	REQUIRES(db->mutex);
+
+/* ---- event.c ---- */
+
+/* Starts the thread that tells the user; nothing when nobody listens. */
+int events_start(struct lsm_db *db);
+/* Tells what is left and ends the thread. */
+void events_stop(struct lsm_db *db);
+/* Any thread, under any lock. Fills in the time; at END events duration_ns is
+ * when it began, or 0. */
+void event_tell(struct lsm_db *db, struct lsm_event e);
+/* Writers are held back, or are no more. Cheap when nothing changed. */
+void event_stall(struct lsm_db *db, bool on);
 
 /* ---- recover.c ---- */
 

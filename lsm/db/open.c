@@ -109,6 +109,8 @@ static void init_sync(struct lsm_db *db)
 	cond_init(&db->timer_cond);
 	mutex_init(&db->named_mutex);
 	mutex_init(&db->resume_mutex);
+	mutex_init(&db->events.mutex);
+	cond_init(&db->events.cond);
 }
 
 static void destroy_sync(struct lsm_db *db)
@@ -124,6 +126,8 @@ static void destroy_sync(struct lsm_db *db)
 	cond_destroy(&db->timer_cond);
 	mutex_destroy(&db->named_mutex);
 	mutex_destroy(&db->resume_mutex);
+	mutex_destroy(&db->events.mutex);
+	cond_destroy(&db->events.cond);
 }
 
 static struct lsm_db *db_new(const struct lsm_options *options)

@@ -41,6 +41,14 @@ static double fraction(double v, double from, double to)
 	return v <= from ? 0 : (v - from) / (to - from);
 }
 
+static uint64_t rate_now(struct lsm_db *db)
+{
+	uint64_t a = atomic_load_explicit(&db->pace_tree, memory_order_relaxed);
+	uint64_t b = atomic_load_explicit(&db->pace_mem, memory_order_relaxed);
+
+	return !a ? b : !b ? a : a < b ? a : b;
+}
+
 void pace_update_locked(struct lsm_db *db)
 {
 	const struct lsm_options *o = &db->opt;
@@ -60,6 +68,8 @@ void pace_update_locked(struct lsm_db *db)
 	atomic_store_explicit(&db->pace_tree, rate_of(x), memory_order_relaxed);
 	if (db->imm_count + 1 < o->write_buffer_count)
 		atomic_store_explicit(&db->pace_mem, 0, memory_order_relaxed);
+	if (!rate_now(db))
+		event_stall(db, false);
 }
 
 void pace_update_mem(struct lsm_db *db, bool last, uint64_t bytes)
@@ -68,14 +78,6 @@ void pace_update_mem(struct lsm_db *db, bool last, uint64_t bytes)
 	double x = last ? fraction((double)bytes, full / 2, full) : 0;
 
 	atomic_store_explicit(&db->pace_mem, rate_of(x), memory_order_relaxed);
-}
-
-static uint64_t rate_now(struct lsm_db *db)
-{
-	uint64_t a = atomic_load_explicit(&db->pace_tree, memory_order_relaxed);
-	uint64_t b = atomic_load_explicit(&db->pace_mem, memory_order_relaxed);
-
-	return !a ? b : !b ? a : a < b ? a : b;
 }
 
 static void sleep_ns(uint64_t ns)
@@ -102,6 +104,7 @@ void pace_write(struct lsm_db *db, size_t bytes)
 		memory_order_relaxed, memory_order_relaxed));
 	if (turn <= now + IGNORE_NS)
 		return;
+	event_stall(db, true);
 	while (now < turn && !db_error(db)) {
 		sleep_ns(turn - now < SLICE_NS ? turn - now : SLICE_NS);
 		now = clock_ns();
@@ -109,6 +112,7 @@ void pace_write(struct lsm_db *db, size_t bytes)
 			/* the debt is paid: nobody owes this time any more */
 			atomic_store_explicit(&db->pace_next_ns, now,
 					      memory_order_relaxed);
+			event_stall(db, false);
 			break;
 		}
 	}

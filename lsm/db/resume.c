@@ -83,6 +83,7 @@ static int resume_serialized(struct lsm_db *db)
 	db->resuming = false;
 	if (!err && db_error(db)) {
 		atomic_store_explicit(&db->bg_err, 0, memory_order_relaxed);
+		event_tell(db, (struct lsm_event){.kind = LSM_EVENT_RESUME});
 		logger_printf(&db->log, LSM_LOG_INFO,
 			      "the store takes writes again");
 	}

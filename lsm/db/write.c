@@ -71,6 +71,8 @@ void db_set_error_locked(struct lsm_db *db, int err, const char *what)
 	if (db_error(db))
 		return;
 	atomic_store_explicit(&db->bg_err, err, memory_order_relaxed);
+	event_tell(db, (struct lsm_event){.kind = LSM_EVENT_BACKGROUND_ERROR,
+					  .error = err});
 	logger_printf(&db->log, LSM_LOG_ERROR,
 		      "%s: %s; the store takes no more writes", what,
 		      lsm_strerror(err));
@@ -143,6 +145,7 @@ static int wait_for_room_locked(struct lsm_db *db) REQUIRES(db->mutex)
 			return db->flush_err;
 		if (deep && db->compact_err)
 			return db->compact_err;
+		event_stall(db, true);
 		cond_wait(&db->done_cond, &db->mutex);
 	}
 }

@@ -148,6 +148,10 @@ int sst_reader_verify(struct sst_reader *r,
 		      void (*done)(void *arg, uint64_t bytes), void *arg);
 /* Rebuilds the owner's view from the table alone (dump, repair). */
 int sst_reader_meta(struct sst_reader *r, struct sst_meta *out);
+/* Gives w every entry of the blocks that can be read, and the range tombstones.
+ * *lost: blocks that cannot. For a table that sst_reader_verify() found fault
+ * with. 0 or an error that is not of the table's making. */
+int sst_salvage(struct sst_reader *r, struct sst_writer *w, uint32_t *lost);
 /* Memory charged for index, filter and tombstones. */
 size_t sst_reader_memory(const struct sst_reader *r);
 

@@ -94,6 +94,15 @@ void compaction_free(struct compaction *c);
 int compaction_run(struct compact_env *env, struct compaction *c,
 		   struct version_edit *edit);
 
+/*
+ * Merges count tables, which may overlap in any way and come in any order
+ * (files is sorted on the way), into tables of level, as if there were no
+ * others: tombstones that no snapshot needs are dropped. For repair. On error
+ * as flush_memtables().
+ */
+int merge_all_tables(struct compact_env *env, struct table_file **files,
+		     size_t count, unsigned level, struct version_edit *edit);
+
 /* A token bucket; NULL when bytes_per_second is 0. */
 struct rate_limiter *rate_limiter_new(uint64_t bytes_per_second);
 void rate_limiter_free(struct rate_limiter *r);

@@ -204,6 +204,10 @@ static int end_table(struct compact_sink *s, const struct lsm_slice *cut)
 		err = sst_writer_finish(w, &meta);
 		if (!err) {
 			s->env->written_bytes += meta.file_bytes;
+			if (meta.file_bytes > s->paced_bytes)
+				rate_limiter_take(
+					s->env->limiter,
+					meta.file_bytes - s->paced_bytes);
 			err = version_edit_add(s->edit, s->level, &meta);
 		}
 		sst_meta_release(&meta);

@@ -72,7 +72,7 @@ int manifest_current(struct env_dir *dir, const struct logger *log,
 	return err;
 }
 
-static int current_write(struct env_dir *dir, uint64_t number)
+int manifest_set_current(struct env_dir *dir, uint64_t number)
 {
 	char name[FILE_NAME_MAX], text[CURRENT_MAX];
 	int len = current_format(text, sizeof(text), number);
@@ -83,26 +83,21 @@ static int current_write(struct env_dir *dir, uint64_t number)
 
 /* ---- writing ------------------------------------------------------------ */
 
-/* The whole state as one edit. */
-static int snapshot_edit(struct version_set *vs, struct version_edit *e)
+int manifest_state_edit(const struct version *v,
+			const struct named_snapshot *named, size_t named_count,
+			const uint8_t uuid[UUID_BYTES], struct version_edit *e)
 {
-	const struct version *v = vs->current;
 	struct sst_meta meta = {0};
 	unsigned level;
 	size_t i;
 	int err = 0;
 
-	e->has_header = e->has_next_file = true;
-	e->has_log_number = e->has_last_seq = true;
+	e->has_header = true;
 	e->header.format = MANIFEST_FORMAT;
-	memcpy(e->header.uuid, vs->uuid, UUID_BYTES);
-	e->next_file =
-		atomic_load_explicit(&vs->next_file, memory_order_relaxed);
-	e->log_number = vs->log_number;
-	e->last_seq = vs->last_seq;
-	for (i = 0; !err && i < vs->named_count; i++)
-		err = version_edit_snapshot(e, true, vs->named[i].name,
-					    vs->named[i].seq);
+	memcpy(e->header.uuid, uuid, UUID_BYTES);
+	for (i = 0; !err && i < named_count; i++)
+		err = version_edit_snapshot(e, true, named[i].name,
+					    named[i].seq);
 	for (level = 0; level < LSM_LEVELS; level++) {
 		for (i = 0; !err && i < v->count[level]; i++) {
 			err = sst_meta_copy(&meta, &v->level[level][i]->meta);
@@ -114,23 +109,46 @@ static int snapshot_edit(struct version_set *vs, struct version_edit *e)
 	return err;
 }
 
-static int write_snapshot(struct version_set *vs, struct wal_writer *w)
+static int write_state(struct wal_writer *w, const struct version_edit *state)
 {
-	struct version_edit edit = {0};
 	struct buf rec = {0};
 	uint64_t end;
-	int err;
+	int err = version_edit_encode(state, &rec);
 
-	err = snapshot_edit(vs, &edit);
-	if (!err)
-		err = version_edit_encode(&edit, &rec);
 	if (!err)
 		err = wal_writer_append(w, lsm_slice(NULL, 0), buf_slice(&rec),
 					&end);
 	if (!err)
 		err = wal_writer_sync(w);
-	version_edit_release(&edit);
 	buf_release(&rec);
+	return err;
+}
+
+int manifest_create(struct env_dir *dir, const struct logger *log,
+		    uint64_t number, const struct version_edit *state,
+		    struct wal_writer **out)
+{
+	struct wal_writer *w = NULL;
+	char name[FILE_NAME_MAX];
+	int err;
+
+	*out = NULL;
+	file_name(name, FILE_MANIFEST, number);
+	err = wal_writer_open(dir, name, number, NULL, 0, &w);
+	if (!err)
+		err = write_state(w, state);
+	if (!err)
+		err = env_dir_sync(dir);
+	if (!err)
+		err = manifest_set_current(dir, number);
+	if (!err) {
+		*out = w;
+		return 0;
+	}
+	if (w)
+		wal_writer_close(w, false);
+	logger_printf(log, LSM_LOG_ERROR,
+		      "%s: cannot write a fresh manifest: error %d", name, err);
 	return err;
 }
 
@@ -138,7 +156,7 @@ int manifest_roll(struct version_set *vs)
 {
 	uint64_t old = vs->manifest_number;
 	uint64_t number = version_set_new_file(vs);
-	struct wal_writer *w = NULL;
+	struct version_edit state = {0};
 	char name[FILE_NAME_MAX];
 	int err;
 
@@ -147,25 +165,21 @@ int manifest_roll(struct version_set *vs)
 		wal_writer_close(vs->manifest, false);
 		vs->manifest = NULL;
 	}
-	file_name(name, FILE_MANIFEST, number);
-	err = wal_writer_open(vs->dir, name, number, NULL, 0, &w);
+	err = manifest_state_edit(vs->current, vs->named, vs->named_count,
+				  vs->uuid, &state);
+	state.has_next_file = state.has_log_number = state.has_last_seq = true;
+	state.next_file =
+		atomic_load_explicit(&vs->next_file, memory_order_relaxed);
+	state.log_number = vs->log_number;
+	state.last_seq = vs->last_seq;
 	if (!err)
-		err = write_snapshot(vs, w);
-	if (!err)
-		err = env_dir_sync(vs->dir);
-	if (!err)
-		err = current_write(vs->dir, number);
-	if (err) {
-		if (w)
-			wal_writer_close(w, false);
-		logger_printf(vs->log, LSM_LOG_ERROR,
-			      "%s: cannot write a fresh manifest: error %d",
-			      name, err);
+		err = manifest_create(vs->dir, vs->log, number, &state,
+				      &vs->manifest);
+	version_edit_release(&state);
+	if (err)
 		return err;
-	}
-	vs->manifest = w;
 	vs->manifest_number = number;
-	vs->manifest_base_bytes = wal_writer_bytes(w);
+	vs->manifest_base_bytes = wal_writer_bytes(vs->manifest);
 	if (old) {
 		file_name(name, FILE_MANIFEST, old);
 		err = env_dir_delete(vs->dir, name);

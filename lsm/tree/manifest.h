@@ -33,6 +33,22 @@ int manifest_read(struct version_set *vs, uint64_t number,
 		  struct manifest_state *out);
 void manifest_state_release(struct manifest_state *s);
 
+/* CURRENT names manifest number from now on, durably. */
+int manifest_set_current(struct env_dir *dir, uint64_t number);
+
+/* The whole of a state as one edit: tables, names, the manifest's header. The
+ * counters are the caller's. On error *e is to be released all the same. */
+int manifest_state_edit(const struct version *v,
+			const struct named_snapshot *named, size_t named_count,
+			const uint8_t uuid[UUID_BYTES], struct version_edit *e);
+
+/* Writes manifest number with that one record and makes it the current one.
+ * Everything in dir is durable afterwards. On error *out is NULL, and CURRENT
+ * may name the new one. */
+int manifest_create(struct env_dir *dir, const struct logger *log,
+		    uint64_t number, const struct version_edit *state,
+		    struct wal_writer **out);
+
 /*
  * Writes a manifest with a new number that holds the state of vs, makes it the
  * current one, and goes on with it; the one before is deleted. Called with

@@ -219,6 +219,10 @@ struct version_set {
 int version_set_open(struct version_set *vs, struct mutex *mutex,
 		     struct env_dir *dir, struct table_cache *tables,
 		     const struct logger *log, bool create, bool read_only);
+/* A set without a version, for reading manifests and making tables. */
+void version_set_init(struct version_set *vs, struct mutex *mutex,
+		      struct env_dir *dir, struct table_cache *tables,
+		      const struct logger *log);
 /* Frees everything. No version may be held, and versions handed to
  * epoch_retire() must have been put (epoch_barrier()). No file is deleted but
  * those queued. */

@@ -226,14 +226,10 @@ static int create(struct version_set *vs, const struct found *found)
 	return version_new(vs, level, count, &vs->current);
 }
 
-int version_set_open(struct version_set *vs, struct mutex *mutex,
-		     struct env_dir *dir, struct table_cache *tables,
-		     const struct logger *log, bool may_create, bool read_only)
+void version_set_init(struct version_set *vs, struct mutex *mutex,
+		      struct env_dir *dir, struct table_cache *tables,
+		      const struct logger *log)
 {
-	struct found found = {.vs = vs};
-	uint64_t number;
-	int err;
-
 	memset(vs, 0, sizeof(*vs));
 	vs->mutex = mutex;
 	mutex_init(&vs->apply_mutex);
@@ -243,6 +239,17 @@ int version_set_open(struct version_set *vs, struct mutex *mutex,
 	vs->log = log;
 	vs->oldest_snapshot = SEQ_MAX;
 	atomic_init(&vs->next_file, 1);
+}
+
+int version_set_open(struct version_set *vs, struct mutex *mutex,
+		     struct env_dir *dir, struct table_cache *tables,
+		     const struct logger *log, bool may_create, bool read_only)
+{
+	struct found found = {.vs = vs};
+	uint64_t number;
+	int err;
+
+	version_set_init(vs, mutex, dir, tables, log);
 	err = env_dir_list(dir, note_found, &found);
 	if (err)
 		goto out;
