@@ -77,10 +77,13 @@ int sst_writer_finish(struct sst_writer *w, struct sst_meta *meta);
 /* Frees w and deletes the file. */
 void sst_writer_abort(struct sst_writer *w);
 
+struct read_around;
+
 struct sst_reader_options {
 	struct cache *cache;
-	bool map_raw;          /* raw blocks are used where they lie */
-	bool verify_checksums; /* of data blocks, when they are read */
+	struct read_around *around; /* shared by tables; NULL: not done */
+	bool map_raw;               /* raw blocks are used where they lie */
+	bool verify_checksums;      /* of data blocks, when they are read */
 	const struct logger *log;
 };
 

@@ -10,9 +10,14 @@
 
 #include "lsm/base/checksum.h"
 #include "lsm/base/compress.h"
+#include "lsm/table/read_around.h"
 
 /* Compressed blocks up to this size are read onto the stack. */
 #define STACK_BYTES 8192
+/* The end of a file is read from a multiple of this on, and not when it is
+ * larger than that. */
+#define TAIL_ALIGN 4096
+#define TAIL_MAX   (64u << 20)
 
 int sst_block_corrupt(struct sst_reader *r, uint64_t offset, const char *why)
 {
@@ -46,12 +51,52 @@ int sst_block_expand(struct sst_reader *r, const struct sst_handle *h,
 	return 0;
 }
 
+int sst_tail_read(struct sst_reader *r, uint64_t offset)
+{
+	uint64_t end = r->tail ? r->tail_offset : r->file_bytes, have;
+	uint8_t *tail;
+	int err;
+
+	offset &= ~(uint64_t)(TAIL_ALIGN - 1);
+	if (offset >= end || r->file_bytes - offset > TAIL_MAX)
+		return 0;
+	have = r->file_bytes - end;
+	tail = malloc((size_t)(r->file_bytes - offset));
+	if (!tail)
+		return -ENOMEM;
+	err = env_object_read(r->object, offset, tail, (size_t)(end - offset));
+	if (err) {
+		free(tail);
+		return err == -EUCLEAN
+			       ? sst_block_corrupt(r, offset, "file ends early")
+			       : err;
+	}
+	if (have)
+		memcpy(tail + (end - offset), r->tail, (size_t)have);
+	free(r->tail);
+	r->tail = tail;
+	r->tail_offset = offset;
+	return 0;
+}
+
+void sst_tail_drop(struct sst_reader *r)
+{
+	free(r->tail);
+	r->tail = NULL;
+}
+
 static int read_stored(struct sst_reader *r, const struct sst_handle *h,
 		       uint8_t *to)
 {
-	int err = env_object_read(r->object, h->offset, to,
-				  (size_t)h->bytes + SST_TRAILER_BYTES);
+	size_t bytes = (size_t)h->bytes + SST_TRAILER_BYTES;
+	int err;
 
+	/* handles were checked to lie within the file */
+	if (r->tail && h->offset >= r->tail_offset) {
+		memcpy(to, r->tail + (h->offset - r->tail_offset), bytes);
+		return 0;
+	}
+	err = env_object_read(r->object, h->offset, to, bytes);
 	if (err == -EUCLEAN)
 		return sst_block_corrupt(r, h->offset,
 					 "file ends inside a block");
@@ -267,6 +312,20 @@ int sst_view_get(struct sst_reader *r, uint32_t i, bool verify,
 	if (err)
 		cache_put(r->cache, v->entry);
 	return err;
+}
+
+void sst_view_missed(struct sst_reader *r, uint32_t i)
+{
+	const uint64_t region = 1ull << READ_AROUND_REGION_BITS;
+	struct sst_handle h = sst_index_handle(&r->index, i);
+	uint64_t end;
+
+	if (!r->around || (r->map && h.type == SST_BLOCK_RAW) ||
+	    !read_around_missed(r->around, r->regions, h.offset))
+		return;
+	h.offset &= ~(region - 1);
+	end = r->props.data_bytes - h.offset;
+	env_object_prefetch(r->object, h.offset, end < region ? end : region);
 }
 
 void sst_view_put(struct sst_reader *r, struct sst_view *v)

@@ -194,8 +194,12 @@ static void announce(struct sst_iter *it, uint32_t i)
 {
 	uint64_t from = it->r->index.entry[i + 1].offset;
 
-	if (!is_sequential(it, i) || from >= data_end(it) ||
-	    it->ahead_until > from + it->window / 2)
+	if (!is_sequential(it, i)) {
+		if (it->in_row == 1)
+			sst_view_missed(it->r, i);
+		return;
+	}
+	if (from >= data_end(it) || it->ahead_until > from + it->window / 2)
 		return;
 	widen(it, AHEAD_MIN, AHEAD_MAX);
 	if (from < it->ahead_until)

@@ -14,12 +14,15 @@ int sst_footer_read(struct sst_reader *r, struct sst_footer *f)
 {
 	uint8_t footer[SST_FOOTER_BYTES];
 	uint64_t at;
-	int err;
+	int err = 0;
 
 	if (r->file_bytes < SST_FOOTER_BYTES)
 		return sst_block_corrupt(r, 0, "file is too short");
 	at = r->file_bytes - SST_FOOTER_BYTES;
-	err = env_object_read(r->object, at, footer, sizeof(footer));
+	if (r->tail)
+		memcpy(footer, r->tail + (at - r->tail_offset), sizeof(footer));
+	else
+		err = env_object_read(r->object, at, footer, sizeof(footer));
 	if (err == -EUCLEAN)
 		return sst_block_corrupt(r, at, "file ends early");
 	if (err)
@@ -96,6 +99,32 @@ int sst_metaindex_find(struct sst_reader *r, const struct sst_footer *f,
 				r->file_bytes - SST_FOOTER_BYTES, h};
 
 	return each_entry(r, &meta, "metaindex is wrong", match_part, &arg);
+}
+
+static int least_offset(void *arg, struct lsm_slice key, struct lsm_slice value)
+{
+	struct find_part *f = arg;
+	struct sst_handle h;
+
+	/* what it is when it is no handle, its user will say */
+	if (sst_handle_decode(&h, value, f->limit) && h.offset < f->out->offset)
+		f->out->offset = h.offset;
+	return 0;
+}
+
+int sst_meta_offset(struct sst_reader *r, const struct sst_footer *f,
+		    uint64_t *offset)
+{
+	struct sst_handle meta = {.offset = f->metaindex_offset,
+				  .bytes = f->metaindex_bytes};
+	struct sst_handle least = {.offset = f->index_offset};
+	struct find_part arg = {.limit = r->file_bytes - SST_FOOTER_BYTES,
+				.out = &least};
+	int err =
+		each_entry(r, &meta, "metaindex is wrong", least_offset, &arg);
+
+	*offset = least.offset;
+	return err;
 }
 
 /* ---- properties -----------------------------------------------------------

@@ -14,6 +14,11 @@
 
 #include "lsm/base/epoch.h"
 #include "lsm/base/hash.h"
+#include "lsm/table/read_around.h"
+
+/* Read first, in the hope that it holds all but index, filter and tombstones.
+ */
+#define TAIL_FIRST 4096
 
 struct sst_counters sst_counters;
 
@@ -31,6 +36,8 @@ static void reader_free(struct sst_reader *r)
 	sst_meta_release(&r->props.meta);
 	free(r->filter_memory);
 	free(r->checked);
+	free(r->regions);
+	sst_tail_drop(r);
 	free(r->name);
 	free(r);
 }
@@ -103,8 +110,16 @@ static int open_parts(struct sst_reader *r, bool map_raw)
 {
 	struct sst_handle h;
 	struct sst_footer f;
-	int err = sst_footer_read(r, &f);
+	uint64_t offset;
+	int err = sst_tail_read(
+		r, r->file_bytes > TAIL_FIRST ? r->file_bytes - TAIL_FIRST : 0);
 
+	if (!err)
+		err = sst_footer_read(r, &f);
+	if (!err)
+		err = sst_meta_offset(r, &f, &offset);
+	if (!err)
+		err = sst_tail_read(r, offset);
 	if (err)
 		return err;
 	err = sst_metaindex_find(r, &f, SST_META_PROPERTIES, &h);
@@ -129,6 +144,13 @@ static int open_parts(struct sst_reader *r, bool map_raw)
 		err = sst_ranges_read(r, &h);
 	if (err)
 		return err;
+	sst_tail_drop(r);
+	if (r->around) {
+		r->regions = calloc(read_around_bytes(r->file_bytes),
+				    sizeof(*r->regions));
+		if (!r->regions)
+			return -ENOMEM;
+	}
 	return map_raw && r->props.raw_blocks ? map_file(r) : 0;
 }
 
@@ -143,6 +165,7 @@ int sst_reader_open(struct env_dir *dir, const char *name, uint64_t number,
 	atomic_init(&r->refs, 1);
 	r->number = number;
 	r->cache = o->cache;
+	r->around = o->around;
 	r->verify = o->verify_checksums;
 	r->log = o->log;
 	r->name = strdup(name);
@@ -156,6 +179,7 @@ int sst_reader_open(struct env_dir *dir, const char *name, uint64_t number,
 		return err;
 	}
 	r->memory_bytes = sizeof(*r) + r->index.memory_bytes +
+			  (r->around ? read_around_bytes(r->file_bytes) : 0) +
 			  (size_t)r->filter.line_count * FILTER_LINE_BYTES +
 			  r->frags.memory_bytes;
 	cache_charge(r->cache, (int64_t)r->memory_bytes);
@@ -291,6 +315,7 @@ int sst_reader_lookup(struct sst_reader *r, struct lsm_slice key, uint64_t hash,
 {
 	struct sst_view v;
 	uint64_t cover = 0;
+	bool from_disk;
 	uint32_t i;
 	int result;
 
@@ -318,9 +343,11 @@ int sst_reader_lookup(struct sst_reader *r, struct lsm_slice key, uint64_t hash,
 		return lookup_in(r, &v, r->index.entry[i].offset, key, seq,
 				 cover, kind, &pin->data);
 	}
-	result = sst_view_get(r, i, false, &v, NULL);
+	result = sst_view_get(r, i, false, &v, &from_disk);
 	if (result)
 		return result;
+	if (from_disk)
+		sst_view_missed(r, i);
 	result = lookup_in(r, &v, r->index.entry[i].offset, key, seq, cover,
 			   kind, &pin->data);
 	if (result != LOOKUP_FOUND) {

@@ -40,7 +40,9 @@ struct sst_reader {
 	uint64_t number, file_bytes;
 	struct env_object *object;
 	struct cache *cache;
-	const uint8_t *map; /* NULL: not used */
+	struct read_around *around; /* NULL: not done */
+	_Atomic uint8_t *regions;   /* for it */
+	const uint8_t *map;         /* NULL: not used */
 	struct filter filter;
 	struct sst_index index;
 	struct frags frags;
@@ -49,6 +51,9 @@ struct sst_reader {
 	struct sst_properties props;
 	void *filter_memory;
 	size_t memory_bytes;
+	/* The end of the file, while the table is opened. */
+	uint8_t *tail;
+	uint64_t tail_offset;
 	const struct logger *log;
 	char *name;
 };
@@ -75,6 +80,10 @@ static inline int sst_view_lost(struct sst_reader *r, const struct sst_view *v)
 	return !v->entry && env_object_map_lost(r->object) ? -EIO : 0;
 }
 
+/* Block i came from disk for one that jumps about: reads around it if that is
+ * worth it. */
+void sst_view_missed(struct sst_reader *r, uint32_t i);
+
 /* Checks the trailer behind the stored bytes of a block. 0 or -EUCLEAN. */
 int sst_block_check(struct sst_reader *r, const struct sst_handle *h,
 		    const uint8_t *stored, bool verify);
@@ -88,6 +97,11 @@ int sst_block_read_meta(struct sst_reader *r, const struct sst_handle *h,
 			uint8_t **data, size_t *len);
 int sst_block_corrupt(struct sst_reader *r, uint64_t offset, const char *why);
 
+/* Makes the file's end, from offset at the latest, be read at once instead of
+ * piece by piece; only more quickly: without it the pieces are read. */
+int sst_tail_read(struct sst_reader *r, uint64_t offset);
+void sst_tail_drop(struct sst_reader *r);
+
 /* The parts read from the metaindex; each 0 or an error that was reported. */
 int sst_properties_read(struct sst_reader *r, const struct sst_handle *h);
 int sst_ranges_read(struct sst_reader *r, const struct sst_handle *h);
@@ -95,5 +109,8 @@ int sst_ranges_read(struct sst_reader *r, const struct sst_handle *h);
 int sst_metaindex_find(struct sst_reader *r, const struct sst_footer *f,
 		       const char *name, struct sst_handle *h);
 int sst_footer_read(struct sst_reader *r, struct sst_footer *f);
+/* Where the first of the parts behind the data begins. 0 or an error. */
+int sst_meta_offset(struct sst_reader *r, const struct sst_footer *f,
+		    uint64_t *offset);
 
 #endif

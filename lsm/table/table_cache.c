@@ -22,10 +22,12 @@
 #include "lsm/base/epoch.h"
 #include "lsm/base/file_name.h"
 #include "lsm/base/sync.h"
+#include "lsm/table/read_around.h"
 
 struct table_cache {
 	struct env_dir *dir;
 	struct sst_reader_options options;
+	struct read_around around;
 	uint32_t max_open;
 	struct mutex mutex;
 	struct table_slot *newest, *oldest; /* protected by mutex */
@@ -41,6 +43,8 @@ struct table_cache *table_cache_new(struct env_dir *dir, uint32_t max_open,
 		return NULL;
 	tc->dir = dir;
 	tc->options = *o;
+	read_around_init(&tc->around);
+	tc->options.around = &tc->around;
 	tc->max_open = max_open ? max_open : 1;
 	mutex_init(&tc->mutex);
 	return tc;
