@@ -11,11 +11,6 @@
 #include <string.h>
 #include <tinylsm/lsm.h>
 
-static void say(void *arg, enum lsm_log_level level, const char *msg)
-{
-	fprintf(stderr, "store: %s\n", msg);
-}
-
 static int count(struct lsm_db *db, const char *word)
 {
 	struct lsm_slice key = lsm_slice(word, strlen(word));
@@ -26,48 +21,42 @@ static int count(struct lsm_db *db, const char *word)
 	if (err == LSM_OK && pin.len == sizeof(n))
 		memcpy(&n, pin.data, sizeof(n));
 	lsm_unpin(&pin);
-	if (err < 0)
-		return err;
 	n++;
-	return lsm_put(db, key, lsm_slice(&n, sizeof(n)));
+	return err < 0 ? err : lsm_put(db, key, lsm_slice(&n, sizeof(n)));
+}
+
+static int list(struct lsm_db *db)
+{
+	struct lsm_iter *it;
+	int err = lsm_iter_new(db, NULL, &it);
+	uint64_t n;
+
+	if (err)
+		return err;
+	for (err = lsm_iter_first(it); !err; err = lsm_iter_next(it)) {
+		struct lsm_slice word = lsm_iter_key(it);
+
+		memcpy(&n, lsm_iter_value(it).data, sizeof(n));
+		printf("%7" PRIu64 " %.*s\n", n, (int)word.len,
+		       (const char *)word.data);
+	}
+	lsm_iter_free(it);
+	return err == LSM_END ? 0 : err;
 }
 
 int main(int argc, char **argv)
 {
-	struct lsm_options options = {.log = say, .log_level = LSM_LOG_WARN};
-	struct lsm_db *db;
-	struct lsm_iter *it;
+	struct lsm_db *db = NULL;
 	char word[256];
-	int err, closed;
+	int end, err = argc == 2 ? lsm_open(argv[1], NULL, &db) : LSM_END;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: wordcount STORE < TEXT\n");
-		return 2;
-	}
-	err = lsm_open(argv[1], &options, &db);
-	if (err) {
-		fprintf(stderr, "%s: %s\n", argv[1], lsm_strerror(err));
-		return 1;
-	}
 	while (!err && scanf("%255s", word) == 1)
 		err = count(db, word);
 	if (!err)
-		err = lsm_sync(db); /* from here on it survives power loss */
-	if (!err)
-		err = lsm_iter_new(db, NULL, &it);
-	if (!err) {
-		for (err = lsm_iter_first(it); !err; err = lsm_iter_next(it)) {
-			struct lsm_slice k = lsm_iter_key(it);
-			uint64_t n = 0;
-
-			memcpy(&n, lsm_iter_value(it).data, sizeof(n));
-			printf("%7" PRIu64 " %.*s\n", n, (int)k.len,
-			       (const char *)k.data);
-		}
-		lsm_iter_free(it);
-	}
-	closed = lsm_close(db);
-	if (err < 0 || closed < 0)
-		fprintf(stderr, "%s\n", lsm_strerror(err < 0 ? err : closed));
-	return err < 0 || closed < 0;
+		err = list(db);
+	end = lsm_close(db); /* makes everything durable; NULL is fine */
+	if (err || end)
+		fprintf(stderr, "usage: wordcount STORE < TEXT: %s\n",
+			lsm_strerror(err ? err : end));
+	return err || end;
 }

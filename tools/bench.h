@@ -59,10 +59,14 @@ struct bench_flags {
 	uint64_t compaction_threads;
 	uint64_t wal_sync_interval_ms;
 	bool disable_auto_compactions;
+	bool events; /* print what the background does */
 };
 
 /* 0, or CLI_USAGE after one line on stderr. */
 int bench_parse_flags(int argc, char **argv, struct bench_flags *flags);
+
+/* lsm_options.event_fn: a line on stderr. */
+void bench_print_event(void *arg, const struct lsm_event *e);
 
 /* One run of one benchmark, shared by its threads; const while they run. */
 struct bench_run {

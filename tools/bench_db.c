@@ -33,6 +33,7 @@ int bench_db_open(const struct bench_flags *f, bool create, struct lsm_db **out)
 	o.compaction_threads = (unsigned)f->compaction_threads;
 	o.wal_sync_interval_ms = (uint32_t)f->wal_sync_interval_ms;
 	o.no_background_compaction = f->disable_auto_compactions;
+	o.event_fn = f->events ? bench_print_event : NULL;
 	cli_log_hold();
 	err = lsm_open(f->db, &o, out);
 	store_release_log(err);

@@ -60,6 +60,7 @@ static const struct flag table[] = {
 	FLAG(FLAG_U64, compaction_threads, 0, 64),
 	FLAG(FLAG_U64, wal_sync_interval_ms, 0, UINT32_MAX),
 	FLAG(FLAG_BOOL, disable_auto_compactions, 0, 0),
+	FLAG(FLAG_BOOL, events, 0, 0),
 	{.name = "key_format", .type = FLAG_KEY_FORMAT},
 };
 

@@ -31,7 +31,7 @@ struct command {
 };
 
 extern const struct command cmd_mkfs, cmd_mount, cmd_info, cmd_fsck, cmd_dump,
-	cmd_bench;
+	cmd_bench, cmd_repair;
 
 /* One line on stderr, "tinylsm: ..." . */
 void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

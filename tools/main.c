@@ -12,7 +12,8 @@
 #include "tools/cli.h"
 
 static const struct command *const commands[] = {
-	&cmd_mkfs, &cmd_mount, &cmd_info, &cmd_fsck, &cmd_dump, &cmd_bench,
+	&cmd_mkfs,   &cmd_mount, &cmd_info,  &cmd_fsck,
+	&cmd_repair, &cmd_dump,  &cmd_bench,
 };
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 

@@ -149,6 +149,17 @@ a_wrong_flag_runs_nothing() {
   [ ! -e db ] || bad "a store was made"
 }
 
+events_are_told_beside_the_result() {
+  expect 0 "$TINYLSM" bench --db="$PWD/db" --num=2000 --events \
+    --benchmarks=fillrandom,flush,compact
+  complains '^event [0-9.]+: flush begins: memtables [0-9]+, '
+  complains '^event [0-9.]+: flush ends: 1 made, .* into .*, took '
+  complains '^event [0-9.]+: compaction begins: level 0 to [1-6], tables 1,'
+  complains '^event [0-9.]+: compaction ends: level 0 to [1-6]: '
+  prints "^fillrandom +$result"
+  if grep -q ^event "$out"; then bad "events among the results"; fi
+}
+
 run_tests every_workload_prints_a_result_line \
   reads_find_what_was_written \
   keys_and_values_have_the_form_that_was_asked_for \
@@ -160,4 +171,5 @@ run_tests every_workload_prints_a_result_line \
   statistics_and_latencies_are_printed_when_asked_for \
   a_duration_ends_a_random_workload \
   without_a_directory_a_temporary_one_is_used_and_removed \
+  events_are_told_beside_the_result \
   a_wrong_flag_runs_nothing

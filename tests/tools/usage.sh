@@ -5,7 +5,7 @@
 # shellcheck source=tap.sh
 . "$(dirname "$0")/tap.sh"
 
-commands=(mkfs mount info fsck dump bench)
+commands=(mkfs mount info fsck repair dump bench)
 
 the_program_has_help_and_a_version() {
   expect 0 "$TINYLSM" --help
@@ -52,7 +52,7 @@ an_unknown_command_or_option_exits_with_2() {
   expect 2 "$TINYLSM" help frobnicate
   one_line
   local c
-  for c in mkfs info dump bench; do
+  for c in mkfs info repair dump bench; do
     expect 2 "$TINYLSM" "$c" --frobnicate x
     one_line
     complains "tinylsm $c: .*frobnicate"
@@ -63,12 +63,12 @@ an_unknown_command_or_option_exits_with_2() {
 
 a_missing_or_extra_argument_exits_with_2() {
   local c
-  for c in mkfs info dump; do
+  for c in mkfs info repair dump; do
     expect 2 "$TINYLSM" "$c"
     one_line
     complains 'which STORE'
   done
-  for c in mkfs info; do
+  for c in mkfs info repair; do
     expect 2 "$TINYLSM" "$c" a b
     one_line
   done

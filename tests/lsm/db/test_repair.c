@@ -5,6 +5,7 @@
  * ours; and a repair that is cut short can be done again.
  */
 #include <fcntl.h>
+#include <sys/wait.h>
 
 #include "lsm/env/env.h"
 #include "tests/lsm/db/script.h"
@@ -44,44 +45,61 @@ static int repair(void)
 }
 
 /* A history with everything in it: overwrites, deletes, range deletes, a named
- * snapshot, compactions, a log that is not flushed. */
-static void make_store(struct model *m, struct model *then, uint64_t seed)
+ * snapshot. db NULL: only the model is led through it. */
+static void live(struct lsm_db *db, struct model *m, struct model *then,
+		 uint64_t seed)
 {
 	char key[16], end[16], value[8192];
 	struct lsm_batch *b = lsm_batch_new();
-	struct lsm_db *db;
 
 	m->keys = MODEL_KEYS_MAX;
-	ck_ok(lsm_open(path, &options, &db));
 	for (uint32_t v = 1; v <= 12000; v++) {
 		unsigned i = rnd_below(&seed, m->keys);
+		unsigned j = i + 1 + rnd_below(&seed, 40);
 		unsigned what = rnd_below(&seed, 100);
 
+		lsm_batch_clear(b);
 		if (what < 80) {
-			ck_ok(lsm_put(db, model_key(key, i),
-				      model_value(value, v)));
+			ck_ok(lsm_batch_put(b, model_key(key, i),
+					    model_value(value, v)));
 			m->value[i] = v;
 		} else if (what < 98) {
-			ck_ok(lsm_delete(db, model_key(key, i)));
+			ck_ok(lsm_batch_delete(b, model_key(key, i)));
 			m->value[i] = 0;
 		} else {
-			unsigned j = i + 1 + rnd_below(&seed, 40);
-
-			lsm_batch_clear(b);
 			ck_ok(lsm_batch_delete_range(b, model_key(key, i),
 						     model_key(end, j)));
-			ck_ok(lsm_write(db, b, NULL));
 			for (; i < j && i < m->keys; i++)
 				m->value[i] = 0;
 		}
+		if (db)
+			ck_ok(lsm_write(db, b, NULL));
 		if (v == 5000 && then) {
-			ck_ok(lsm_snapshot_create(db, "then"));
+			if (db)
+				ck_ok(lsm_snapshot_create(db, "then"));
 			*then = *m;
 		}
 	}
-	ck_ok(lsm_wait_idle(db));
 	lsm_batch_free(b);
-	ck_ok(lsm_close(db));
+}
+
+/* The process ends without a close, so that the logs hold something. */
+static void make_store(struct model *m, struct model *then, uint64_t seed)
+{
+	pid_t pid = fork();
+	struct lsm_db *db;
+	int status;
+
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		if (lsm_open(path, &options, &db))
+			_exit(1);
+		live(db, m, then, seed);
+		_exit(lsm_wait_idle(db) || lsm_sync(db));
+	}
+	live(NULL, m, then, seed);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static void check_store(const struct model *m, const struct model *then)
@@ -302,26 +320,40 @@ START_TEST(table_that_does_not_open_is_set_aside)
 }
 END_TEST
 
-START_TEST(log_is_used_up_to_its_damage)
+static void write_synced_and_die(void)
 {
-	char name[512], key[16], value[8192];
+	char key[16], value[8192];
 	struct lsm_write_options wo = {.sync = true};
 	struct lsm_batch *b = lsm_batch_new();
+	struct lsm_db *db;
+
+	if (lsm_open(path, &options, &db))
+		_exit(1);
+	for (unsigned i = 0; i < 200; i++) {
+		lsm_batch_clear(b);
+		if (lsm_batch_put(b, model_key(key, i),
+				  model_value(value, 2)) ||
+		    lsm_write(db, b, &wo))
+			_exit(1);
+	}
+	_exit(0);
+}
+
+START_TEST(log_is_used_up_to_its_damage)
+{
+	char name[512], key[16];
 	struct lsm_pin pin = {0};
 	struct lsm_db *db;
 	unsigned n = 0;
+	pid_t pid = fork();
+	int status;
 
-	ck_ok(lsm_open(path, &options, &db));
-	for (unsigned i = 0; i < 200; i++) {
-		lsm_batch_clear(b);
-		ck_ok(lsm_batch_put(b, model_key(key, i),
-				    model_value(value, 2)));
-		ck_ok(lsm_write(db, b, &wo));
-	}
-	lsm_batch_free(b);
-	ck_ok(lsm_close(db));
+	if (!pid)
+		write_synced_and_die();
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	file_of(".wal", name);
-	flip_byte(name, 4000); /* its space is reserved: the middle is far */
+	flip_byte(name, 4000);
 	ck_assert_int_eq(lsm_open(path, &options, &db), -EUCLEAN);
 	ck_ok(repair());
 	ck_assert(log_text_has(&reported, "damaged at offset"));
