@@ -167,7 +167,7 @@ static ssize_t hook_read(int fd, void *buf, size_t capacity, void *userdata)
 	ssize_t n;
 
 	(void)userdata;
-	turns_wait();
+	turns_wait(fd);
 	n = read(fd, buf, capacity);
 	if (n < (ssize_t)sizeof(*r.header)) {
 		int saved = errno;

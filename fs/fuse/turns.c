@@ -17,6 +17,12 @@
  * it takes long after all, the minder, a thread that looks every few
  * milliseconds while there is work, sends a parked worker to read.
  *
+ * Before a reader goes to sleep it looks for the next request for a moment,
+ * as long as that pays: a program that works on the mount comes back within
+ * microseconds, and waking a core that has gone idle meanwhile takes longer
+ * than most requests. Each miss costs more credit than a hit earns, so a reader
+ * that waits in vain soon stops looking, and tries again now and then.
+ *
  * The leader/followers pattern is described by Schmidt et al. in "Pattern
  * Languages of Program Design 4" (2000).
  *
@@ -36,6 +42,8 @@
 
 #define TICK_NS    5000000 /* how soon the minder sees that all are asleep */
 #define IDLE_TICKS 100     /* without a request; then the minder sleeps too */
+#define LOOK_NS    20000   /* how long a reader looks before it sleeps */
+#define CREDIT_MAX 16
 
 struct place {
 	struct place *next;
@@ -44,6 +52,7 @@ struct place {
 
 static struct {
 	unsigned limit; /* 0: no turns are taken */
+	bool looks;     /* there is another core for the programs */
 	struct place *places;
 	pthread_t minder;
 	struct mutex mutex;
@@ -69,12 +78,10 @@ static void send_one(void)
 	sem_post(&p->go);
 }
 
-void turns_wait(void)
+static void wait_turn(void)
 {
 	struct place *p = NULL;
 
-	if (!turns.limit)
-		return;
 	mutex_lock(&turns.mutex);
 	if (turns.readers >= turns.limit)
 		p = turns.unused;
@@ -96,6 +103,38 @@ void turns_wait(void)
 	p->next = turns.unused;
 	turns.unused = p;
 	mutex_unlock(&turns.mutex);
+}
+
+/* Looks for a request before sleeping for one. */
+static void look(int fd)
+{
+	static __thread int credit = CREDIT_MAX / 2;
+	struct pollfd pending = {.fd = fd, .events = POLLIN};
+	uint64_t start;
+
+	if (credit <= 0) {
+		if (--credit > -CREDIT_MAX)
+			return;
+		credit = 2;
+	}
+	start = clock_ns();
+	do {
+		if (poll(&pending, 1, 0) > 0) {
+			if (credit < CREDIT_MAX)
+				credit++;
+			return;
+		}
+	} while (clock_ns() - start < LOOK_NS);
+	credit -= 2;
+}
+
+void turns_wait(int fd)
+{
+	if (!turns.limit)
+		return;
+	wait_turn();
+	if (turns.looks)
+		look(fd);
 }
 
 void turns_take(int fd, bool may_sleep)
@@ -185,6 +224,7 @@ int turns_start(unsigned max_threads)
 		free(turns.places);
 		return ret;
 	}
+	turns.looks = cores > 1;
 	turns.limit = cores > 3 ? (unsigned)cores / 2 : 1;
 	return 0;
 }

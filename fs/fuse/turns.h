@@ -13,7 +13,7 @@ void turns_stop(void);
 
 /* Around the read of a request from fd. turns_wait() is a cancellation point.
  * turns_take() after it; may_sleep: serving it is known to wait for a disk. */
-void turns_wait(void);
+void turns_wait(int fd);
 void turns_take(int fd, bool may_sleep);
 /* The read brought nothing. */
 void turns_pass(void);
