@@ -6,8 +6,8 @@
 # shellcheck source=tap.sh
 . "$(dirname "$0")/tap.sh"
 
-source=${top_srcdir:-.}
-build=${top_builddir:-.}
+source=$(realpath "${top_srcdir:-.}")
+build=$(realpath "${top_builddir:-.}")
 root=$work/root
 CC=${CC:-cc} CXX=${CXX:-c++}
 
@@ -98,6 +98,7 @@ the_shared_library_exports_only_what_lsm_h_declares() {
   [ ! -s "$out" ] || bad "exports $(head -n 3 "$out" | tr '\n' ' ')"
   awk '/^LSM_PUBLIC/,/;/' "$source/lsm/lsm.h" |
     grep -Eo 'lsm_[a-z0-9_]+\(' | tr -d '(' | sort -u >declared
+  [ "$(wc -l <declared)" -gt 40 ] || bad "lsm.h cannot be read"
   comm -23 declared exported >"$out"
   [ ! -s "$out" ] || bad "does not export $(head -n 3 "$out" | tr '\n' ' ')"
 }

@@ -8,12 +8,12 @@
 keys=3000
 
 store() {
-  expect 0 "$TINYLSM" bench --db="$PWD/db" --num=$keys \
+  expect 0 "$TINYLSM" bench --db="$PWD/db" --num="$keys" \
     --benchmarks=fillseq,flush,compact
 }
 
 all_keys_are_there() {
-  expect 0 "$TINYLSM" bench --db="$PWD/db" --num=$keys --use_existing_db=1 \
+  expect 0 "$TINYLSM" bench --db="$PWD/db" --num="$keys" --use_existing_db=1 \
     --benchmarks=readseq
   prints "^readseq .* $keys operations"
   expect 0 "$TINYLSM" fsck db

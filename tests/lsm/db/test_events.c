@@ -21,7 +21,7 @@ static struct heard {
 	struct lsm_event event[HEARD_MAX];
 	unsigned count, lost;
 	struct lsm_db *_Atomic db; /* to be called from the listener */
-	unsigned slow_us;
+	_Atomic unsigned slow_us;
 } heard;
 
 static void hear(void *arg, const struct lsm_event *e)
@@ -35,8 +35,7 @@ static void hear(void *arg, const struct lsm_event *e)
 		h->event[h->count++] = *e;
 	h->lost += e->lost;
 	pthread_mutex_unlock(&h->mutex);
-	if (h->slow_us)
-		usleep(h->slow_us);
+	usleep(atomic_load(&h->slow_us));
 	if (db) {
 		/* no lock of the store is held here */
 		lsm_get_stats(db, &st);
@@ -161,6 +160,16 @@ START_TEST(listener_may_call_the_store)
 }
 END_TEST
 
+static unsigned heard_so_far(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&heard.mutex);
+	n = heard.count;
+	pthread_mutex_unlock(&heard.mutex);
+	return n;
+}
+
 /* More than the queue holds; how many are missing is said. */
 START_TEST(slow_listener_delays_nobody_and_is_told_what_it_missed)
 {
@@ -179,8 +188,7 @@ START_TEST(slow_listener_delays_nobody_and_is_told_what_it_missed)
 	/* the listener cannot have heard them all by now: nobody waited */
 	heard.slow_us = 0;
 	ck_ok(lsm_put(db, slice_of("k"), slice_of("v")));
-	while (pthread_mutex_lock(&heard.mutex),
-	       pthread_mutex_unlock(&heard.mutex), heard.count < EVENTS_KEPT)
+	while (heard_so_far() < EVENTS_KEPT)
 		usleep(1000);
 	ck_ok(lsm_flush(db));
 	lsm_get_stats(db, &st);
