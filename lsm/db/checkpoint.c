@@ -82,7 +82,7 @@ static int names_locked(struct checkpoint *c) REQUIRES(c->db->mutex)
 /* Takes the state and keeps its tables from being deleted. */
 static int pin_state(struct checkpoint *c)
 {
-	struct lsm_db *db = c->db;
+	struct version_set *vs = &c->db->vs;
 	struct version_edit *e = &c->state;
 	uint8_t uuid[UUID_BYTES];
 	int err;
@@ -90,17 +90,17 @@ static int pin_state(struct checkpoint *c)
 	/* A store of its own, which goes its own way from here on. */
 	if (getrandom(uuid, UUID_BYTES, 0) != UUID_BYTES)
 		return errno ? -errno : -EIO;
-	mutex_lock(&db->mutex);
-	c->version = db->vs.current;
+	mutex_lock(&c->db->mutex);
+	c->version = vs->current;
 	version_ref(c->version);
-	e->last_seq = db->vs.last_seq;
+	e->last_seq = vs->last_seq;
 	err = names_locked(c);
-	mutex_unlock(&db->mutex);
+	mutex_unlock(&c->db->mutex);
 	if (!err)
 		err = manifest_state_edit(c->version, NULL, 0, uuid, e);
 	/* Above every table of the version: those have their numbers. */
 	c->manifest =
-		atomic_load_explicit(&db->vs.next_file, memory_order_relaxed);
+		atomic_load_explicit(&vs->next_file, memory_order_relaxed);
 	e->has_next_file = e->has_log_number = e->has_last_seq = true;
 	e->next_file = c->manifest + 1;
 	e->log_number = e->next_file;
