@@ -91,7 +91,11 @@ struct cache {
 	_Atomic int64_t used __attribute__((aligned(64)));
 	_Atomic int64_t charged;
 	_Atomic uint32_t hand; /* the shard to evict from next */
+	/* A bit for each shard that has entries; changed under its mutex. */
+	_Atomic uint64_t filled;
 };
+
+_Static_assert(SHARDS_MAX <= 64, "a bit a shard");
 
 static struct stripe *my_stripe(struct cache *c)
 {
@@ -335,8 +339,13 @@ static void list_remove(struct entry_list *l, struct cache_entry *e)
 	l->bytes -= entry_cost(e);
 }
 
-static void link_locked(struct shard *s, struct cache_entry *e, uint64_t h)
-	REQUIRES(s->mutex)
+static uint64_t shard_bit(struct cache *c, const struct shard *s)
+{
+	return 1ull << (s - c->shard);
+}
+
+static void link_locked(struct cache *c, struct shard *s, struct cache_entry *e,
+			uint64_t h) REQUIRES(s->mutex)
 {
 	_Atomic(struct cache_entry *) *head = &s->bucket[h & s->bucket_mask];
 
@@ -347,12 +356,14 @@ static void link_locked(struct shard *s, struct cache_entry *e, uint64_t h)
 	atomic_store_explicit(head, e, memory_order_release);
 	list_push(&s->probation, e);
 	e->is_protected = false;
-	atomic_fetch_add_explicit(&s->entries, 1, memory_order_relaxed);
+	if (!atomic_fetch_add_explicit(&s->entries, 1, memory_order_relaxed))
+		atomic_fetch_or_explicit(&c->filled, shard_bit(c, s),
+					 memory_order_relaxed);
 }
 
 /* Out of its chain and list. It stays readable for those who stand on it. */
-static void unlink_locked(struct shard *s, struct cache_entry *e)
-	REQUIRES(s->mutex)
+static void unlink_locked(struct cache *c, struct shard *s,
+			  struct cache_entry *e) REQUIRES(s->mutex)
 {
 	uint64_t h = place(e->file, e->offset);
 	_Atomic(struct cache_entry *) *at = &s->bucket[h & s->bucket_mask];
@@ -366,7 +377,10 @@ static void unlink_locked(struct shard *s, struct cache_entry *e)
 		at, atomic_load_explicit(&e->chain, memory_order_relaxed),
 		memory_order_release);
 	list_remove(e->is_protected ? &s->protected : &s->probation, e);
-	atomic_fetch_sub_explicit(&s->entries, 1, memory_order_relaxed);
+	if (atomic_fetch_sub_explicit(&s->entries, 1, memory_order_relaxed) ==
+	    1)
+		atomic_fetch_and_explicit(&c->filled, ~shard_bit(c, s),
+					  memory_order_relaxed);
 }
 
 static bool take_used(struct cache_entry *e)
@@ -390,11 +404,16 @@ static void move_locked(struct shard *s, struct cache_entry *e,
  * probation becomes protected; the protected list gives its oldest back to
  * probation when it is too large, or when probation has nothing.
  */
-static struct cache_entry *evict_one_locked(struct shard *s) REQUIRES(s->mutex)
+static struct cache_entry *evict_one_locked(struct cache *c, struct shard *s)
+	REQUIRES(s->mutex)
 {
-	int steps;
+	/* None is passed over more than three times. */
+	uint64_t steps =
+		3 * atomic_load_explicit(&s->entries, memory_order_relaxed);
 
-	for (steps = 0; steps < EVICT_STEPS_MAX; steps++) {
+	if (steps > EVICT_STEPS_MAX)
+		steps = EVICT_STEPS_MAX;
+	for (; steps; steps--) {
 		uint64_t all = s->probation.bytes + s->protected.bytes;
 		struct cache_entry *e = s->probation.oldest;
 		uint32_t state = IN_TABLE;
@@ -421,7 +440,7 @@ static struct cache_entry *evict_one_locked(struct shard *s) REQUIRES(s->mutex)
 			move_locked(s, e, false); /* somebody holds it */
 			continue;
 		}
-		unlink_locked(s, e);
+		unlink_locked(c, s, e);
 		atomic_fetch_add_explicit(&s->evictions, 1,
 					  memory_order_relaxed);
 		return e;
@@ -440,6 +459,34 @@ static uint64_t entry_count(struct cache *c)
 	return n;
 }
 
+static uint64_t filled_count(struct cache *c)
+{
+	return (uint64_t)__builtin_popcountll(
+		atomic_load_explicit(&c->filled, memory_order_relaxed));
+}
+
+/* The shards that have entries, one after the other; NULL: none has. So one
+ * visit is all it takes to see that what is charged fills the budget alone. */
+static struct shard *next_filled(struct cache *c)
+{
+	uint64_t filled =
+		atomic_load_explicit(&c->filled, memory_order_relaxed);
+	uint32_t i;
+
+	if (!filled)
+		return NULL;
+	i = atomic_fetch_add_explicit(&c->hand, 1, memory_order_relaxed) &
+	    (c->shard_count - 1);
+	/* the next bit at or above i, or round from the lowest one */
+	if (filled >> i)
+		i += (uint32_t)__builtin_ctzll(filled >> i);
+	else
+		i = (uint32_t)__builtin_ctzll(filled);
+	/* relaxed: a hint; where threads meet, one shard gets a visit more */
+	atomic_store_explicit(&c->hand, i + 1, memory_order_relaxed);
+	return &c->shard[i];
+}
+
 /*
  * Evicts until the budget holds. A visit to a shard may end without a victim
  * though there are some, because used bits had to be cleared first. An entry is
@@ -449,19 +496,17 @@ static uint64_t entry_count(struct cache *c)
 static void shrink(struct cache *c)
 {
 	uint64_t fruitless = 0, limit = 0;
+	struct shard *s;
 
-	while (over_budget(c)) {
-		uint32_t i = atomic_fetch_add_explicit(&c->hand, 1,
-						       memory_order_relaxed);
-		struct shard *s = &c->shard[i & (c->shard_count - 1)];
+	while (over_budget(c) && (s = next_filled(c)) != NULL) {
 		struct cache_entry *e;
 
 		mutex_lock(&s->mutex);
-		e = evict_one_locked(s);
+		e = evict_one_locked(c, s);
 		mutex_unlock(&s->mutex);
 		if (!e) {
 			if (!limit)
-				limit = 3 * c->shard_count +
+				limit = 3 * filled_count(c) +
 					4 * entry_count(c) / EVICT_STEPS_MAX;
 			if (++fruitless > limit)
 				return;
@@ -514,7 +559,7 @@ struct cache_entry *cache_insert(struct cache *c, struct cache_entry *e,
 		/* relaxed: link_locked() publishes it */
 		atomic_store_explicit(&e->state, IN_TABLE | 1,
 				      memory_order_relaxed);
-		link_locked(s, e, h);
+		link_locked(c, s, e, h);
 		mutex_unlock(&s->mutex);
 	}
 	if (over_budget(c))
@@ -539,8 +584,9 @@ size_t cache_bytes(const struct cache_entry *e)
 }
 
 /* Takes the entries of file off one list; the dead ones are put on *dead. */
-static void erase_locked(struct shard *s, struct entry_list *l, uint64_t file,
-			 struct cache_entry **dead) REQUIRES(s->mutex)
+static void erase_locked(struct cache *c, struct shard *s, struct entry_list *l,
+			 uint64_t file, struct cache_entry **dead)
+	REQUIRES(s->mutex)
 {
 	struct cache_entry *e = l->newest;
 
@@ -550,7 +596,7 @@ static void erase_locked(struct shard *s, struct entry_list *l, uint64_t file,
 		if (e->file == file) {
 			uint32_t was;
 
-			unlink_locked(s, e);
+			unlink_locked(c, s, e);
 			/* From here on the last holder may end it, so it is
 			 * ours only when nobody holds it. acq_rel: pairs with
 			 * cache_put(). */
@@ -574,8 +620,8 @@ void cache_erase_file(struct cache *c, uint64_t file)
 		struct cache_entry *dead = NULL;
 
 		mutex_lock(&s->mutex);
-		erase_locked(s, &s->probation, file, &dead);
-		erase_locked(s, &s->protected, file, &dead);
+		erase_locked(c, s, &s->probation, file, &dead);
+		erase_locked(c, s, &s->protected, file, &dead);
 		mutex_unlock(&s->mutex);
 		retire(c, dead);
 	}
@@ -586,6 +632,15 @@ void cache_charge(struct cache *c, int64_t delta)
 	atomic_fetch_add_explicit(&c->charged, delta, memory_order_relaxed);
 	if (delta > 0 && over_budget(c))
 		shrink(c);
+}
+
+uint64_t cache_room(struct cache *c)
+{
+	int64_t sum = atomic_load_explicit(&c->used, memory_order_relaxed) +
+		      atomic_load_explicit(&c->charged, memory_order_relaxed);
+	uint64_t least = c->capacity / 4, taken = sum > 0 ? (uint64_t)sum : 0;
+
+	return taken < c->capacity - least ? c->capacity - taken : least;
 }
 
 void cache_get_stats(struct cache *c, struct cache_stats *out)

@@ -56,6 +56,9 @@ void cache_erase_file(struct cache *c, uint64_t file);
 /* Memory elsewhere that counts against the budget; delta may be negative. The
  * cache shrinks to make room, down to nothing. */
 void cache_charge(struct cache *c, int64_t delta);
+/* What the budget has left for bytes that are not charged, such as pages of
+ * maps: the rest of it, but a quarter at least. */
+uint64_t cache_room(struct cache *c);
 
 struct cache_stats {
 	uint64_t capacity, used, charged, entries, hits, misses, evictions;
