@@ -146,7 +146,8 @@ int env_object_read(struct env_object *o, uint64_t offset, void *buf,
  */
 int env_object_map(struct env_object *o, const void **base);
 bool env_object_map_lost(struct env_object *o);
-/* Hints: this range is wanted soon / no page of it is wanted in memory. */
+/* Hints: this range is wanted soon / no page of the map is wanted at present:
+ * they stop being ours, the kernel may keep their bytes. */
 void env_object_prefetch(struct env_object *o, uint64_t offset, size_t len);
 void env_object_drop(struct env_object *o);
 

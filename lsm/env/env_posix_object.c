@@ -156,8 +156,6 @@ void posix_object_drop(struct env_object *object)
 	struct posix_object *o = object_of(object);
 	void *map = object_mapping(o);
 
-	/* The kernel keeps cached pages that are mapped: unmap them first. */
 	if (map)
 		madvise(map, (size_t)o->bytes, MADV_DONTNEED);
-	posix_fadvise(o->fd, 0, 0, POSIX_FADV_DONTNEED);
 }

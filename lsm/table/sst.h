@@ -79,9 +79,16 @@ void sst_writer_abort(struct sst_writer *w);
 
 struct read_around;
 
+/* How much of their maps the tables of a store have touched. */
+struct sst_maps {
+	_Atomic uint64_t touched; /* bytes */
+	_Atomic uint64_t tables;  /* with a map */
+};
+
 struct sst_reader_options {
 	struct cache *cache;
 	struct read_around *around; /* shared by tables; NULL: not done */
+	struct sst_maps *maps;      /* the same; NULL: nothing is mapped */
 	bool map_raw;               /* raw blocks are used where they lie */
 	bool verify_checksums;      /* of data blocks, when they are read */
 	const struct logger *log;

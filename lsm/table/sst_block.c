@@ -201,24 +201,47 @@ static void drop_map(struct sst_reader *r)
 	env_object_drop(r->object);
 }
 
+/*
+ * Pages of maps count as our resident memory. When all tables together have
+ * touched more than the budget has room for, one that has touched half of an
+ * even share, and goes on touching, gives its pages back to the kernel, which
+ * still has them in its page cache; the next touches cost a soft fault and a
+ * checksum a block. So the sum is at most half as much again as the room, and
+ * tables that fit are left in peace however they are read.
+ */
+static bool is_large_share(struct sst_reader *r, uint64_t mine)
+{
+	uint64_t tables =
+		atomic_load_explicit(&r->maps->tables, memory_order_relaxed);
+
+	return mine >= cache_room(r->cache) / 2 / (tables ? tables : 1);
+}
+
 static void set_checked(struct sst_reader *r, uint32_t i, uint32_t bytes)
 {
-	uint64_t bit = 1ull << (i % 64), touched;
+	uint64_t bit = 1ull << (i % 64), mine, all;
 
 	/* release: pairs with is_checked() */
 	if (atomic_fetch_or_explicit(&r->checked[i / 64], bit,
 				     memory_order_release) &
 	    bit)
 		return;
-	touched = atomic_fetch_add_explicit(&r->touched_bytes, bytes,
-					    memory_order_relaxed) +
-		  bytes;
-	/* the one who takes the sum away drops */
-	if (touched > SST_MAP_TOUCHED_MAX &&
-	    atomic_exchange_explicit(&r->touched_bytes, 0,
-				     memory_order_relaxed) >
-		    SST_MAP_TOUCHED_MAX)
-		drop_map(r);
+	mine = atomic_fetch_add_explicit(&r->touched_bytes, bytes,
+					 memory_order_relaxed) +
+	       bytes;
+	all = atomic_fetch_add_explicit(&r->maps->touched, bytes,
+					memory_order_relaxed) +
+	      bytes;
+	if (__builtin_expect(all > cache_room(r->cache), 0) &&
+	    is_large_share(r, mine)) {
+		/* the one who takes the sum away drops */
+		mine = atomic_exchange_explicit(&r->touched_bytes, 0,
+						memory_order_relaxed);
+		atomic_fetch_sub_explicit(&r->maps->touched, mine,
+					  memory_order_relaxed);
+		if (mine)
+			drop_map(r);
+	}
 }
 
 static int view_map(struct sst_reader *r, const struct sst_handle *h,

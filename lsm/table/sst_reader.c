@@ -35,6 +35,15 @@ static void reader_free(struct sst_reader *r)
 	frags_release(&r->frags);
 	sst_meta_release(&r->props.meta);
 	free(r->filter_memory);
+	if (r->map) {
+		atomic_fetch_sub_explicit(
+			&r->maps->touched,
+			atomic_load_explicit(&r->touched_bytes,
+					     memory_order_relaxed),
+			memory_order_relaxed);
+		atomic_fetch_sub_explicit(&r->maps->tables, 1,
+					  memory_order_relaxed);
+	}
 	free(r->checked);
 	free(r->regions);
 	sst_tail_drop(r);
@@ -103,6 +112,7 @@ static int map_file(struct sst_reader *r)
 	if (!r->checked)
 		return -ENOMEM;
 	r->map = base;
+	atomic_fetch_add_explicit(&r->maps->tables, 1, memory_order_relaxed);
 	return 0;
 }
 
@@ -166,13 +176,14 @@ int sst_reader_open(struct env_dir *dir, const char *name, uint64_t number,
 	r->number = number;
 	r->cache = o->cache;
 	r->around = o->around;
+	r->maps = o->maps;
 	r->verify = o->verify_checksums;
 	r->log = o->log;
 	r->name = strdup(name);
 	err = r->name ? env_object_open(dir, name, &r->object) : -ENOMEM;
 	if (!err) {
 		r->file_bytes = env_object_bytes(r->object);
-		err = open_parts(r, o->map_raw);
+		err = open_parts(r, o->map_raw && o->maps);
 	}
 	if (err) {
 		reader_free(r);

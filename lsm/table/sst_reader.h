@@ -21,13 +21,6 @@
 #include "lsm/table/sst_format.h"
 #include "lsm/table/sst_index.h"
 
-/*
- * Pages of the map count as our resident memory. When so much of one table was
- * touched, all of it is given back to the kernel, which still has it in its
- * page cache; the next touches cost a soft fault and a checksum a block.
- */
-#define SST_MAP_TOUCHED_MAX (32u << 20)
-
 struct sst_properties {
 	struct sst_meta meta;
 	uint64_t data_bytes, data_blocks, raw_blocks, created;
@@ -40,6 +33,7 @@ struct sst_reader {
 	uint64_t number, file_bytes;
 	struct env_object *object;
 	struct cache *cache;
+	struct sst_maps *maps;
 	struct read_around *around; /* NULL: not done */
 	_Atomic uint8_t *regions;   /* for it */
 	const uint8_t *map;         /* NULL: not used */

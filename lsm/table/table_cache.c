@@ -28,6 +28,7 @@ struct table_cache {
 	struct env_dir *dir;
 	struct sst_reader_options options;
 	struct read_around around;
+	struct sst_maps maps;
 	uint32_t max_open;
 	struct mutex mutex;
 	struct table_slot *newest, *oldest; /* protected by mutex */
@@ -45,6 +46,7 @@ struct table_cache *table_cache_new(struct env_dir *dir, uint32_t max_open,
 	tc->options = *o;
 	read_around_init(&tc->around);
 	tc->options.around = &tc->around;
+	tc->options.maps = &tc->maps;
 	tc->max_open = max_open ? max_open : 1;
 	mutex_init(&tc->mutex);
 	return tc;

@@ -244,8 +244,11 @@ START_TEST(mapped_raw_table_answers_like_a_read_one)
 	char path[] = "/tmp/test_sst.XXXXXX", name[FILE_NAME_MAX];
 	struct sst_writer_options wo = shapes[1];
 	struct cache *c = cache_new(1 << 20);
-	struct sst_reader_options o = {
-		.cache = c, .map_raw = true, .verify_checksums = true};
+	struct sst_maps maps = {0};
+	struct sst_reader_options o = {.cache = c,
+				       .map_raw = true,
+				       .maps = &maps,
+				       .verify_checksums = true};
 	struct model m = {0};
 	struct cache_stats stats;
 	struct env_dir *dir;
@@ -275,12 +278,15 @@ START_TEST(mapped_raw_table_answers_like_a_read_one)
 }
 END_TEST
 
-/* Larger than what may be touched of one map before it is given back. */
-START_TEST(mapped_table_stays_right_after_its_pages_were_dropped)
+/* A table larger than the budget, and one that fits. */
+START_TEST(mapped_table_stays_right_and_within_the_budget)
 {
 	char path[] = "/tmp/test_sst.XXXXXX", name[FILE_NAME_MAX];
-	struct cache *c = cache_new(1 << 20);
-	struct sst_reader_options o = {.cache = c, .map_raw = true};
+	/* a small and a large one */
+	struct cache *c = cache_new(_i ? 256 << 20 : 1 << 20);
+	struct sst_maps maps = {0};
+	struct sst_reader_options o = {
+		.cache = c, .map_raw = true, .maps = &maps};
 	struct sst_iter_options io = {.fill_cache = true};
 	struct sst_writer *w;
 	struct env_dir *dir;
@@ -317,14 +323,20 @@ START_TEST(mapped_table_stays_right_after_its_pages_were_dropped)
 			ck_assert_uint_eq(it->value.len, sizeof(value));
 			ck_assert_uint_eq(v[0], (uint8_t)i);
 			ck_assert_uint_eq(v[sizeof(value) - 1], (uint8_t)i);
+			if (!_i)
+				ck_assert_uint_le(maps.touched, 3 << 19);
 			i++;
 		}
 		ck_assert_int_eq(it->err, 0);
 		ck_assert_uint_eq(i, n);
+		if (_i) /* nothing was given back */
+			ck_assert_uint_ge(maps.touched, n * sizeof(value));
 	}
 	iter_free(it);
 	sst_meta_release(&meta);
 	sst_reader_put(r);
+	ck_assert_uint_eq(maps.touched, 0);
+	ck_assert_uint_eq(maps.tables, 0);
 	ck_assert_int_eq(env_dir_delete(dir, name), 0);
 	env_dir_close(dir);
 	cache_free(c);
@@ -337,8 +349,11 @@ START_TEST(mapped_table_cut_short_under_us_is_an_error_and_no_crash)
 	struct rng rng = rng_make(test_seed(18));
 	char path[] = "/tmp/test_sst.XXXXXX", name[FILE_NAME_MAX], full[64];
 	struct cache *c = cache_new(1 << 20);
-	struct sst_reader_options o = {
-		.cache = c, .map_raw = true, .verify_checksums = true};
+	struct sst_maps maps = {0};
+	struct sst_reader_options o = {.cache = c,
+				       .map_raw = true,
+				       .maps = &maps,
+				       .verify_checksums = true};
 	struct sst_iter_options io = {.fill_cache = true};
 	struct sst_pin pin = {0};
 	struct model m = {0};
@@ -704,8 +719,8 @@ int main(void)
 	tcase_add_loop_test(tc, keys_of_4096_bytes_and_values_of_1_MiB_fit, 0,
 			    4);
 	tcase_add_loop_test(tc, mapped_raw_table_answers_like_a_read_one, 0, 2);
-	tcase_add_test(tc,
-		       mapped_table_stays_right_after_its_pages_were_dropped);
+	tcase_add_loop_test(tc, mapped_table_stays_right_and_within_the_budget,
+			    0, 2);
 	tcase_add_test(
 		tc, mapped_table_cut_short_under_us_is_an_error_and_no_crash);
 	tcase_add_loop_test(
