@@ -404,10 +404,6 @@ static void *read_many(void *arg)
 			if (slice_cmp(c.start, k) > 0 ||
 			    (c.end.len && slice_cmp(c.end, k) <= 0))
 				return NULL;
-			/* Even keys are in no range at all. */
-			if (i % 2 == 0 && memtable_lookup(m, k, SEQ_MAX, &kind,
-							  &v) != LOOKUP_FOUND)
-				return NULL;
 		}
 	}
 	return m;
@@ -417,6 +413,8 @@ START_TEST(readers_never_see_coverage_come_or_go)
 {
 	pthread_t w[WRITERS], r[2];
 	struct frags_builder *b;
+	enum entry_kind kind;
+	struct lsm_slice v;
 	char s[32], e[32];
 	struct frags f;
 	void *ok;
@@ -450,6 +448,14 @@ START_TEST(readers_never_see_coverage_come_or_go)
 	}
 	ck_assert_uint_eq(memtable_entries(m),
 			  300 + (uint64_t)WRITERS * A_WRITER);
+	/* Even keys are in no range at all. Asked only now: an answer holds
+	 * for numbers that were visible when the question began. */
+	for (i = 0; i < 200; i += 2) {
+		sprintf(s, "keep-%03d", i);
+		ck_assert_int_eq(
+			memtable_lookup(m, slice_str(s), SEQ_MAX, &kind, &v),
+			LOOKUP_FOUND);
+	}
 	b = frags_builder_new();
 	ck_assert_int_eq(memtable_collect_ranges(m, b), 0);
 	ck_assert_int_eq(frags_builder_finish(b, &f), 0);
