@@ -69,6 +69,9 @@ static int open_store(struct fs *fs, const struct fs_options *options)
 	o.read_only = options->read_only;
 	o.no_create = options->no_create || options->read_only;
 	o.error_if_exists = false;
+	/* Listing a directory or the attributes of one inode asks only tables
+	 * that hold some. */
+	o.prefix_bytes = KEY_PREFIX;
 	r = lsm_open(fs->path, &o, &fs->db);
 	if (r)
 		return r;
