@@ -71,10 +71,10 @@ static int compare_doubles(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double median(double *v, size_t n)
+static double median(double v[ROUNDS])
 {
-	qsort(v, n, sizeof(*v), compare_doubles);
-	return v[n / 2];
+	qsort(v, ROUNDS, sizeof(*v), compare_doubles);
+	return v[ROUNDS / 2];
 }
 
 static uint64_t random_next(uint64_t *state)
@@ -178,7 +178,7 @@ static void range_tombstones_cost_nothing(void)
 	struct lsm_db *cut = store_open("cut", o);
 	struct lsm_batch *b = lsm_batch_new();
 	const uint64_t keys = 200000;
-	double ratio[ROUNDS];
+	double ratio[ROUNDS], middle;
 	char k1[KEY_BYTES], k2[KEY_BYTES];
 
 	put_range(plain, 0, keys);
@@ -208,11 +208,12 @@ static void range_tombstones_cost_nothing(void)
 
 			ratio[i] = read_rate(cut, keys, 10, 200000, i + 1) / a;
 		}
-		verdict(median(ratio, ROUNDS) >= .9,
+		middle = median(ratio);
+		verdict(middle >= .9,
 			"1,000 live range tombstones %s leave random reads at "
 			"%.0f%% (promised: 90%%)",
 			flushed ? "in a table" : "in the memtable",
-			ratio[ROUNDS / 2] * 100);
+			middle * 100);
 	}
 	must("close", lsm_close(plain));
 	must("close", lsm_close(cut));
@@ -241,7 +242,7 @@ static void scan_of_deleted_keys(bool range)
 	struct lsm_db *db = store_open("deleted", o);
 	const uint64_t keys = 1000000;
 	char k[KEY_BYTES], k2[KEY_BYTES];
-	double ms[ROUNDS];
+	double ms[ROUNDS], middle;
 
 	put_range(db, 0, keys + 1);
 	compact_all(db);
@@ -259,17 +260,19 @@ static void scan_of_deleted_keys(bool range)
 	}
 	for (unsigned i = 0; i < ROUNDS; i++)
 		ms[i] = first_key_ms(db);
-	verdict(median(ms, ROUNDS) < 100,
+	middle = median(ms);
+	verdict(middle < 100,
 		"scan over 1,000,000 keys just deleted%s: %.2f ms (promised: "
 		"100)",
-		range ? " by a range" : " one by one", ms[ROUNDS / 2]);
+		range ? " by a range" : " one by one", middle);
 	must("flush", lsm_flush(db));
 	must("wait", lsm_wait_idle(db));
 	for (unsigned i = 0; i < ROUNDS; i++)
 		ms[i] = first_key_ms(db);
-	verdict(median(ms, ROUNDS) < 5,
+	middle = median(ms);
+	verdict(middle < 5,
 		"and once compaction had its turn: %.2f ms (promised: 5)",
-		ms[ROUNDS / 2]);
+		middle);
 	must("close", lsm_close(db));
 	store_remove("deleted");
 }
@@ -413,7 +416,7 @@ static void open_many_tables(void)
 	const uint64_t keys = 600000;
 	struct lsm_stats stats;
 	unsigned tables = 0;
-	double ms[ROUNDS];
+	double ms[ROUNDS], middle;
 
 	/* Not in order: what is flushed in order is moved, not cut. */
 	for (uint64_t i = 0; i < keys; i++)
@@ -430,10 +433,11 @@ static void open_many_tables(void)
 		ms[i] = seconds_since(start) * 1000;
 		must("close", lsm_close(db));
 	}
-	verdict(median(ms, ROUNDS) < 200 && tables >= 1000,
+	middle = median(ms);
+	verdict(middle < 200 && tables >= 1000,
 		"opening a store of %u tables: %.1f ms (promised: 200 for "
 		"1,000)",
-		tables, ms[ROUNDS / 2]);
+		tables, middle);
 	store_remove("many");
 }
 
@@ -534,7 +538,7 @@ static void threads(void)
 {
 	struct lsm_options o = {0};
 	struct lsm_db *db = store_open("threads", o);
-	double ratio[ROUNDS];
+	double ratio[ROUNDS], middle;
 
 	put_range(db, 0, 200000);
 	compact_all(db);
@@ -544,19 +548,20 @@ static void threads(void)
 
 		ratio[i] = threads_rate(db, 2, 200000, get_worker) / one;
 	}
+	middle = median(ratio);
 	if (sysconf(_SC_NPROCESSORS_ONLN) >= 2)
-		verdict(median(ratio, ROUNDS) >= 1.6,
-			"two threads read %.2f times as fast as one",
-			ratio[ROUNDS / 2]);
+		verdict(middle >= 1.6,
+			"two threads read %.2f times as fast as one", middle);
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		double one = threads_rate(db, 1, 500, sync_worker);
 
 		ratio[i] = threads_rate(db, 4, 500, sync_worker) / one;
 	}
-	verdict(median(ratio, ROUNDS) >= 2.5,
+	middle = median(ratio);
+	verdict(middle >= 2.5,
 		"four threads sync %.2f times as many writes as one "
 		"(promised: 2.5)",
-		ratio[ROUNDS / 2]);
+		middle);
 	must("close", lsm_close(db));
 	store_remove("threads");
 }
