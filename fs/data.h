@@ -16,6 +16,15 @@
 
 /* The block's value. 0, LSM_NOTFOUND (a hole), or an error. */
 int block_get(struct fs *fs, uint64_t ino, uint64_t block, struct lsm_pin *pin);
+/* The values of 1 to BLOCK_GROUP blocks from first on, in one pass.
+ * found[i] is what block_get() returns for it. 0 or the first error. The pins
+ * are the caller's to release. */
+#define BLOCK_GROUP 16
+int blocks_get(struct fs *fs, uint64_t ino, uint64_t first, size_t count,
+	       struct lsm_pin *pins, int *found);
+/* Reading as fs_read() does, the inode locked and times left alone. */
+ssize_t inode_read(struct fs *fs, struct inode *inode, void *buf, size_t size,
+		   uint64_t offset);
 /* How many of the blocks [from, to) are stored. The inode is locked. */
 int blocks_count(struct fs *fs, const struct inode *inode, uint64_t from,
 		 uint64_t to, uint64_t *count);

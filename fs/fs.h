@@ -170,7 +170,8 @@ enum fs_write_flags {
 	FS_WRITE_KILL_PRIV = 2, /* clear setuid, setgid, security.capability */
 	FS_WRITE_NO_TIMES = 4,  /* the kernel's page cache keeps the times */
 };
-/* All of it or nothing up to FS_WRITE_BYTES_ATOMIC bytes: size or -errno
+/* Whole blocks of zeros are not stored, they become holes. All of it or nothing
+ * up to FS_WRITE_BYTES_ATOMIC bytes: size or -errno
  * (-EFBIG, -ENOSPC). A larger write goes in pieces of that size; an error
  * behind the first piece returns the number of bytes that were written. */
 #define FS_WRITE_BYTES_ATOMIC (1u << 20)
@@ -184,10 +185,20 @@ int fs_sync(struct fs *fs); /* the whole filesystem */
  * mode as fallocate(2): 0 and FALLOC_FL_KEEP_SIZE check that there is room
  * (it is not set aside: a block takes space when it is written),
  * FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE and FALLOC_FL_ZERO_RANGE give the
- * blocks back. All else is -EOPNOTSUPP.
+ * blocks back. All else is -EOPNOTSUPP. flags: FS_WRITE_KILL_PRIV or 0.
  */
 int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t offset,
-		 uint64_t length);
+		 uint64_t length, unsigned flags);
+/*
+ * copy_file_range(2): the number of bytes copied, fewer where the source ends;
+ * 0 at its end. In batches of at most FS_WRITE_BYTES_ATOMIC bytes; an error
+ * behind the first returns what was copied until then. Holes stay holes.
+ * -EINVAL: ranges of one file that overlap. flags as for fs_write(), without
+ * FS_WRITE_APPEND.
+ */
+ssize_t fs_copy_file_range(struct fs *fs, uint64_t src, uint64_t src_offset,
+			   uint64_t dst, uint64_t dst_offset, size_t size,
+			   unsigned flags);
 /* lseek(2) for SEEK_DATA and SEEK_HOLE; -ENXIO behind the end of the file. */
 int fs_seek(struct fs *fs, uint64_t ino, uint64_t offset, int whence,
 	    uint64_t *out);

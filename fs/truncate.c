@@ -154,7 +154,7 @@ static int check_room(struct fs *fs, const struct inode *inode, uint64_t offset,
 }
 
 static int fallocate_locked(struct fs *fs, struct inode *inode, int mode,
-			    uint64_t offset, uint64_t end)
+			    uint64_t offset, uint64_t end, unsigned flags)
 {
 	struct inode_rec n = inode->rec;
 	bool zero = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
@@ -181,6 +181,8 @@ static int fallocate_locked(struct fs *fs, struct inode *inode, int mode,
 	}
 	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > n.size)
 		n.size = end;
+	if (flags & FS_WRITE_KILL_PRIV)
+		inode_kill_priv(&t, inode->ino, &n);
 	n.mtime = n.ctime = time_now();
 	txn_put_inode(&t, inode->ino, &n);
 	r = txn_commit(&t);
@@ -194,7 +196,7 @@ static int fallocate_locked(struct fs *fs, struct inode *inode, int mode,
 }
 
 int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t offset,
-		 uint64_t length)
+		 uint64_t length, unsigned flags)
 {
 	struct inode *inode;
 	int r;
@@ -218,7 +220,8 @@ int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t offset,
 		return r;
 	r = inode_wrlock(inode);
 	if (r == 0) {
-		r = fallocate_locked(fs, inode, mode, offset, offset + length);
+		r = fallocate_locked(fs, inode, mode, offset, offset + length,
+				     flags);
 		inode_wrunlock(inode);
 	}
 	inode_put(fs, inode);

@@ -6,26 +6,46 @@
  * written block the old value is read, unless all its old bytes are
  * overwritten or it does not exist; that is at most the first and the last
  * block of a write.
+ *
+ * A whole block of zeros becomes a hole. Data rarely starts with a zero word,
+ * so looking for such blocks costs one load each.
  */
+#include "fs/write.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 
-#include "fs/data.h"
 #include "fs/fs_impl.h"
 
 static const uint8_t zeros[FS_BLOCK_BYTES_MAX];
 
-/* One write in the making. */
-struct writing {
-	struct txn txn;
-	struct inode *inode;
-	struct inode_rec rec; /* as it will be */
-	const uint8_t *buf;
-	uint64_t offset, end;
-	uint64_t added; /* blocks that did not exist */
-	struct lsm_pin pin;
-};
+static bool all_zero(const uint8_t *data, size_t len)
+{
+	uint64_t first;
+
+	if (len < sizeof(first))
+		return memcmp(data, zeros, len) == 0;
+	memcpy(&first, data, sizeof(first));
+	return first == 0 && memcmp(data, zeros, len) == 0;
+}
+
+int writing_begin(struct writing *w, struct fs *fs, struct inode *inode,
+		  uint64_t offset, size_t size)
+{
+	int r = usage_disk_room(fs, size);
+
+	memset(w, 0, sizeof(*w));
+	w->inode = inode;
+	w->rec = inode->rec;
+	w->end = offset + size;
+	return r ? r : txn_begin(&w->txn, fs);
+}
+
+void writing_end(struct writing *w)
+{
+	lsm_unpin(&w->pin);
+}
 
 static void put_block(struct writing *w, uint64_t block,
 		      const struct lsm_slice *parts, size_t count)
@@ -35,10 +55,12 @@ static void put_block(struct writing *w, uint64_t block,
 	/* An error is remembered by the batch. */
 	(void)lsm_batch_putv(w->txn.batch, key_block(&k, w->inode->ino, block),
 			     parts, count);
+	if (w->stored_end <= block)
+		w->stored_end = block + 1;
 }
 
-/* Bytes [from, to) of block are written, the others stay. */
-static int write_part(struct writing *w, uint64_t block, size_t from, size_t to)
+int writing_part(struct writing *w, uint64_t block, const void *data,
+		 size_t from, size_t to)
 {
 	struct fs *fs = w->txn.fs;
 	struct inode *inode = w->inode;
@@ -65,6 +87,8 @@ static int write_part(struct writing *w, uint64_t block, size_t from, size_t to)
 			return r;
 		exists = count != 0;
 	}
+	if (!exists && all_zero(data, to - from))
+		return 0;
 	if (!exists)
 		w->added++;
 	head = old.len < from ? old.len : from;
@@ -72,7 +96,7 @@ static int write_part(struct writing *w, uint64_t block, size_t from, size_t to)
 		parts[n++] = lsm_slice(old.data, head);
 	if (head < from)
 		parts[n++] = lsm_slice(zeros, from - head);
-	parts[n++] = lsm_slice(w->buf + (start + from - w->offset), to - from);
+	parts[n++] = lsm_slice(data, to - from);
 	if (old.len > to)
 		parts[n++] =
 			lsm_slice((const uint8_t *)old.data + to, old.len - to);
@@ -80,95 +104,119 @@ static int write_part(struct writing *w, uint64_t block, size_t from, size_t to)
 	return 0;
 }
 
-static int write_blocks(struct writing *w)
+int writing_wholes(struct writing *w, uint64_t from, uint64_t to,
+		   uint64_t *existing)
 {
-	struct fs *fs = w->txn.fs;
-	uint64_t mask = fs->block_bytes - 1;
-	uint64_t block = w->offset >> fs->block_shift;
-	uint64_t whole_end = w->end >> fs->block_shift;
-	uint64_t whole_from, count, existing;
-	int r;
+	int r = blocks_count(w->txn.fs, w->inode, from, to, existing);
 
-	if ((w->offset & mask) || block == whole_end) {
-		uint64_t block_end = (block + 1) << fs->block_shift;
-		uint64_t to = w->end < block_end ? w->end : block_end;
-
-		r = write_part(w, block, w->offset & mask,
-			       to - (block << fs->block_shift));
-		if (r)
-			return r;
-		block++;
-	}
-	whole_from = block;
-	if (whole_from < whole_end) {
-		r = blocks_count(fs, w->inode, whole_from, whole_end,
-				 &existing);
-		if (r)
-			return r;
-		count = whole_end - whole_from;
-		w->added += count - (existing < count ? existing : count);
-	}
-	for (; block < whole_end; block++) {
-		uint64_t start = block << fs->block_shift;
-		struct lsm_slice part = lsm_slice(w->buf + (start - w->offset),
-						  fs->block_bytes);
-
-		put_block(w, block, &part, 1);
-	}
-	if (block == whole_end && (w->end & mask))
-		return write_part(w, block, 0, w->end & mask);
-	return 0;
+	if (r == 0)
+		w->added -= (int64_t)*existing;
+	return r;
 }
 
-/* Up to FS_WRITE_BYTES_ATOMIC bytes in one batch. The inode is locked. */
-static int write_batch(struct fs *fs, struct inode *inode, const void *buf,
-		       size_t size, uint64_t offset, unsigned flags)
+void writing_whole(struct writing *w, uint64_t block, struct lsm_slice value)
 {
-	struct writing w = {.inode = inode,
-			    .rec = inode->rec,
-			    .buf = buf,
-			    .offset = offset,
-			    .end = offset + size};
-	uint64_t end_block;
-	bool put;
-	int r = usage_disk_room(fs, size);
+	put_block(w, block, &value, 1);
+	w->added++;
+}
 
-	if (r)
-		return r;
-	r = txn_begin(&w.txn, fs);
-	if (r)
-		return r;
-	r = write_blocks(&w);
-	if (r)
-		goto out;
-	if (w.end > w.rec.size)
-		w.rec.size = w.end;
-	w.rec.blocks += w.added;
-	if (w.rec.nlink > 0)
-		txn_usage(&w.txn, inode->ino,
-			  (int64_t)(w.added * fs->units_per_block), 0);
+void writing_hole(struct writing *w, uint64_t block, bool any)
+{
+	struct key k;
+
+	if (any && block < w->inode->alloc_end)
+		txn_delete(&w->txn, key_block(&k, w->inode->ino, block));
+}
+
+int writing_commit(struct writing *w, unsigned flags)
+{
+	struct fs *fs = w->txn.fs;
+	struct inode *inode = w->inode;
+	bool put;
+	int r;
+
+	if (w->end > w->rec.size)
+		w->rec.size = w->end;
+	/* Unsigned arithmetic: a negative number subtracts. */
+	w->rec.blocks += (uint64_t)w->added;
+	if (w->rec.nlink > 0)
+		txn_usage(&w->txn, inode->ino,
+			  w->added * (int64_t)fs->units_per_block, 0);
 	if (flags & FS_WRITE_KILL_PRIV)
-		inode_kill_priv(&w.txn, inode->ino, &w.rec);
+		inode_kill_priv(&w->txn, inode->ino, &w->rec);
 	/* What only changes times is left to the writeback thread. */
-	put = w.added || w.rec.size != inode->rec.size ||
-	      w.rec.mode != inode->rec.mode || w.rec.flags != inode->rec.flags;
+	put = w->added || w->rec.size != inode->rec.size ||
+	      w->rec.mode != inode->rec.mode ||
+	      w->rec.flags != inode->rec.flags;
 	if (!(flags & FS_WRITE_NO_TIMES))
-		w.rec.mtime = w.rec.ctime = time_now();
+		w->rec.mtime = w->rec.ctime = time_now();
 	if (put)
-		txn_put_inode(&w.txn, inode->ino, &w.rec);
-	r = txn_commit(&w.txn);
+		txn_put_inode(&w->txn, inode->ino, &w->rec);
+	r = txn_commit(&w->txn);
 	if (r)
-		goto out;
-	inode->rec = w.rec;
-	end_block = fs_blocks(fs, w.end);
-	if (inode->alloc_end < end_block)
-		inode->alloc_end = end_block;
+		return r;
+	inode->rec = w->rec;
+	if (inode->alloc_end < w->stored_end)
+		inode->alloc_end = w->stored_end;
+	if (inode->rec.blocks == 0)
+		inode->alloc_end = 0;
 	if (put)
 		inode->dirty = false;
 	else if (!(flags & FS_WRITE_NO_TIMES))
 		inode_mark_dirty(fs, inode);
-out:
-	lsm_unpin(&w.pin);
+	return 0;
+}
+
+/* The data of [offset, end) is at buf. */
+static int write_blocks(struct writing *w, const uint8_t *buf, uint64_t offset)
+{
+	struct fs *fs = w->txn.fs;
+	uint64_t mask = fs->block_bytes - 1;
+	uint64_t block = offset >> fs->block_shift;
+	uint64_t whole_end = w->end >> fs->block_shift;
+	uint64_t existing;
+	int r;
+
+	if ((offset & mask) || block == whole_end) {
+		uint64_t block_end = (block + 1) << fs->block_shift;
+		uint64_t to = w->end < block_end ? w->end : block_end;
+
+		r = writing_part(w, block, buf, offset & mask,
+				 to - (block << fs->block_shift));
+		if (r || to == w->end)
+			return r;
+		block++;
+	}
+	buf += (block << fs->block_shift) - offset;
+	if (block < whole_end) {
+		r = writing_wholes(w, block, whole_end, &existing);
+		if (r)
+			return r;
+	}
+	for (; block < whole_end; block++, buf += fs->block_bytes) {
+		if (all_zero(buf, fs->block_bytes))
+			writing_hole(w, block, existing > 0);
+		else
+			writing_whole(w, block,
+				      lsm_slice(buf, fs->block_bytes));
+	}
+	if (w->end & mask)
+		return writing_part(w, block, buf, 0, w->end & mask);
+	return 0;
+}
+
+/* Up to FS_WRITE_BYTES_ATOMIC bytes in one batch. The inode is locked. */
+int write_batch(struct fs *fs, struct inode *inode, const void *buf,
+		size_t size, uint64_t offset, unsigned flags)
+{
+	struct writing w;
+	int r = writing_begin(&w, fs, inode, offset, size);
+
+	if (r == 0)
+		r = write_blocks(&w, buf, offset);
+	if (r == 0)
+		r = writing_commit(&w, flags);
+	writing_end(&w);
 	return r;
 }
 

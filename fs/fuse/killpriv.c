@@ -158,7 +158,8 @@ static void note_request(struct request *r)
 static bool waits_for_disk(const struct request *r)
 {
 	return r->header->opcode == FUSE_FSYNC ||
-	       r->header->opcode == FUSE_FSYNCDIR;
+	       r->header->opcode == FUSE_FSYNCDIR ||
+	       r->header->opcode == FUSE_COPY_FILE_RANGE;
 }
 
 static ssize_t hook_read(int fd, void *buf, size_t capacity, void *userdata)

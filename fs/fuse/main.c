@@ -24,6 +24,7 @@
 #include "fs/fuse/log.h"
 #include "fs/fuse/mountpoint.h"
 #include "fs/fuse/ops.h"
+#include "fs/fuse/seek.h"
 #include "fs/fuse/signals.h"
 #include "fs/fuse/store.h"
 #include "fs/fuse/turns.h"
@@ -191,7 +192,9 @@ static int serve(struct daemon *d)
 		fuse_session_unmount(d->session);
 		return EXIT_SYSTEM;
 	}
+	seek_start(d);
 	ret = run_loop(d);
+	seek_stop();
 	/* Relaxed: nothing else is handed over by it. */
 	atomic_store_explicit(&d->loop_ended, true, memory_order_relaxed);
 	signals_stop();

@@ -15,6 +15,10 @@
 #include <string.h>
 
 #include "fs/fuse/ops.h"
+#include "fs/fuse/seek.h"
+
+/* One request copies at most so much. */
+#define COPY_BYTES_MAX ((size_t)64 << 20)
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -99,10 +103,76 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 	reply_result(req, fs_fsync(daemon_of(req)->fs, ino, datasync));
 }
 
+/* A request that changes data and carries no mark: Linux clears the bits unless
+ * the caller has CAP_FSETID, which is taken as root's. */
+static unsigned unmarked_flags(fuse_req_t req, fuse_ino_t ino, bool *clears)
+{
+	*clears = false;
+	if (fuse_req_ctx(req)->uid == 0)
+		return 0;
+	*clears = has_priv(daemon_of(req)->fs, ino);
+	return FS_WRITE_KILL_PRIV;
+}
+
+/* Around it the kernel writes back what is dirty in the range of a hole, and
+ * drops the pages and the attributes. */
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
+			 off_t length, struct fuse_file_info *fi)
+{
+	struct daemon *d = daemon_of(req);
+	bool clears;
+	unsigned flags = unmarked_flags(req, ino, &clears);
+	int r = fs_fallocate(d->fs, ino, mode, (uint64_t)offset,
+			     (uint64_t)length, flags);
+
+	(void)fi;
+	if (clears && r == 0)
+		fuse_lowlevel_notify_inval_inode(d->session, ino, -1, 0);
+	reply_result(req, r);
+}
+
+/* Before it the kernel writes back what is dirty in both ranges, after it drops
+ * the pages of the copy. A long one is cut, so that it can be interrupted; the
+ * callers of copy_file_range(2) go on by themselves. */
+static void op_copy(fuse_req_t req, fuse_ino_t src, off_t src_offset,
+		    struct fuse_file_info *src_fi, fuse_ino_t dst,
+		    off_t dst_offset, struct fuse_file_info *dst_fi,
+		    size_t size, int flags)
+{
+	struct daemon *d = daemon_of(req);
+	bool clears;
+	unsigned write_flags = unmarked_flags(req, dst, &clears);
+	ssize_t n = -EINVAL;
+
+	(void)src_fi;
+	(void)dst_fi;
+	/* The kernel keeps the times, as for a write. */
+	if (d->writeback)
+		write_flags |= FS_WRITE_NO_TIMES;
+	if (size > COPY_BYTES_MAX)
+		size = COPY_BYTES_MAX;
+	if (!flags)
+		n = fs_copy_file_range(d->fs, src, (uint64_t)src_offset, dst,
+				       (uint64_t)dst_offset, size, write_flags);
+	if (clears && n >= 0)
+		fuse_lowlevel_notify_inval_inode(d->session, dst, -1, 0);
+	reply_written(req, n);
+}
+
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
+		     struct fuse_file_info *fi)
+{
+	(void)fi;
+	seek_request(req, ino, (uint64_t)offset, whence);
+}
+
 void ops_add_data(struct fuse_lowlevel_ops *ops)
 {
 	ops->open = op_open;
 	ops->read = op_read;
 	ops->write = op_write;
 	ops->fsync = op_fsync;
+	ops->fallocate = op_fallocate;
+	ops->copy_file_range = op_copy;
+	ops->lseek = op_lseek;
 }

@@ -564,7 +564,7 @@ static inline void step_data(struct model *m, struct fs *fs, struct step *s)
 			s->got = fs_fallocate(
 				fs, ino,
 				FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				from, to - from);
+				from, to - from, 0);
 		if (to > n->size)
 			to = n->size;
 		if (s->got == 0 && from < to)

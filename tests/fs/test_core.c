@@ -425,13 +425,14 @@ START_TEST(size_limit_is_kept_and_given_back)
 {
 	struct fs_mkfs_options o = {
 		.size_limit = 1 << 20, .force = true, .label = "small"};
-	char *buf = calloc(1, 1 << 20);
+	char *buf = malloc(1 << 20);
 	struct fs_statfs s;
 	struct fs_info info;
 	uint64_t f;
 	ssize_t n = 0;
 	int r;
 
+	memset(buf, 'l', 1 << 20);
 	test_close(&t);
 	o.force = false;
 	ck_assert_int_eq(fs_mkfs(STORE, &t.options.engine, &o), -EEXIST);
@@ -445,7 +446,7 @@ START_TEST(size_limit_is_kept_and_given_back)
 	f = must_file(t.fs, 1, "f");
 	ck_assert_int_eq(fs_write(t.fs, f, buf, 1 << 20, 0, 0), -ENOSPC);
 	ck_assert_int_eq(must_stat(t.fs, f).st.st_size, 0);
-	ck_assert_int_eq(fs_fallocate(t.fs, f, 0, 0, 1 << 20), -ENOSPC);
+	ck_assert_int_eq(fs_fallocate(t.fs, f, 0, 0, 1 << 20, 0), -ENOSPC);
 	while (n >= 0)
 		n = fs_write(t.fs, f, buf, 4096, 0, FS_WRITE_APPEND);
 	ck_assert_int_eq(n, -ENOSPC);
