@@ -40,12 +40,14 @@ step() {
   fi
 }
 
-# suite NAME DIR TARGET: a make target whose test results stand in .trs files.
+# suite NAME DIR TARGET [MAKE FLAGS]: a make target whose test results stand in
+# .trs files.
 suite() {
   local name=$1 dir=$2 target=$3 t0=$SECONDS p f s rc=0
+  shift 3
   echo "== $name"
   find "$dir" -name '*.trs' -delete
-  make -C "$dir" "$target" VERBOSE=1 >"$dir/$target.out" 2>&1 || rc=$?
+  make -C "$dir" "$target" VERBOSE=1 "$@" >"$dir/$target.out" 2>&1 || rc=$?
   p=$(results "$dir" 'PASS|XFAIL')
   f=$(results "$dir" 'FAIL|ERROR|XPASS')
   s=$(results "$dir" 'SKIP')
@@ -74,7 +76,7 @@ packages=("${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}")
 step "packages" install_missing "${packages[@]}" || exit 1
 
 if step "build" build_tree "$out/plain" --enable-werror CFLAGS="-g -O2"; then
-  suite "unit, model, fault and tool tests" "$out/plain" check
+  suite "unit, model, fault and tool tests" "$out/plain" check -j"$(nproc)"
   suite "mounts" "$out/plain" check-mount
   if [ "$long" = yes ]; then
     suite "long tier" "$out/plain" check-long
@@ -84,12 +86,13 @@ fi
 if step "build with address and undefined sanitizers" \
   build_tree "$out/asan" --enable-werror --disable-static \
   --enable-sanitize=address,undefined CFLAGS="-g -O1"; then
-  suite "address and undefined sanitizers" "$out/asan" check-sanitized
+  suite "address and undefined sanitizers" "$out/asan" check-sanitized \
+    -j"$(nproc)"
 fi
 if step "build with the thread sanitizer" \
   build_tree "$out/tsan" --enable-werror --disable-static \
   --enable-sanitize=thread CFLAGS="-g -O1"; then
-  suite "thread sanitizer" "$out/tsan" check-sanitized
+  suite "thread sanitizer" "$out/tsan" check-sanitized -j"$(nproc)"
 fi
 
 echo
