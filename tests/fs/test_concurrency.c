@@ -4,6 +4,7 @@
  * once: nothing deadlocks, every name is there once, fsck finds nothing. To be
  * run under ThreadSanitizer too.
  */
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -104,6 +105,20 @@ END_TEST
 
 /* ---- everything at once ---- */
 
+static void copy_between(struct worker *w, uint64_t src, uint64_t dst)
+{
+	uint64_t from = rnd(&w->rnd) % 20000, to = rnd(&w->rnd) % 20000;
+	ssize_t n;
+
+	if (rnd(&w->rnd) % 2)
+		to = (to & ~(uint64_t)4095) | (from & 4095);
+	n = fs_copy_file_range(t.fs, src, from, dst, to,
+			       1 + rnd(&w->rnd) % 20000, 0);
+	/* Directories; ranges that overlap. */
+	if (n != -EISDIR && n != -EINVAL)
+		expect((int)n, "copy_file_range");
+}
+
 static int count_fill(void *arg, const char *name, uint64_t ino, mode_t type,
 		      uint64_t cookie, const struct fs_attr *attr)
 {
@@ -155,7 +170,7 @@ static void one_of_all(struct worker *w, uint64_t dir, uint64_t other,
 		return;
 	ino = a.st.st_ino;
 	memset(buf, (int)w->id, sizeof(buf));
-	switch (rnd(&w->rnd) % 6) {
+	switch (rnd(&w->rnd) % 8) {
 	case 0:
 		expect((int)fs_write(t.fs, ino, buf, 1 + rnd(&w->rnd) % 6000,
 				     rnd(&w->rnd) % 20000, 0),
@@ -183,6 +198,19 @@ static void one_of_all(struct worker *w, uint64_t dir, uint64_t other,
 		break;
 	case 5:
 		expect(fs_getattr(t.fs, ino, &a), "getattr");
+		break;
+	case 6:
+		if (fs_lookup(t.fs, other, new_name, &a) == 0) {
+			copy_between(w, ino, a.st.st_ino);
+			fs_forget(t.fs, a.st.st_ino, 1);
+		}
+		break;
+	case 7:
+		if (S_ISREG(a.st.st_mode))
+			expect(fs_fallocate(t.fs, ino, FALLOC_FL_ZERO_RANGE,
+					    rnd(&w->rnd) % 20000,
+					    1 + rnd(&w->rnd) % 20000, 0),
+			       "fallocate");
 		break;
 	}
 	fs_forget(t.fs, ino, 1);
