@@ -66,16 +66,23 @@ static struct {
 	struct place *unused;
 } turns;
 
-/* One parked worker goes to read. The mutex is held. */
-static void send_one(void)
+/* A parked worker that is to read, or NULL. The mutex is held; wake() is for
+ * after it, or the one who wakes would sleep again for the mutex. */
+static struct place *pick_one(void)
 {
 	struct place *p = turns.parked;
 
-	if (!p)
-		return;
-	turns.parked = p->next;
-	turns.readers++;
-	sem_post(&p->go);
+	if (p) {
+		turns.parked = p->next;
+		turns.readers++;
+	}
+	return p;
+}
+
+static void wake(struct place *p)
+{
+	if (p)
+		sem_post(&p->go);
 }
 
 static void wait_turn(void)
@@ -140,6 +147,7 @@ void turns_wait(int fd)
 void turns_take(int fd, bool may_sleep)
 {
 	struct pollfd pending = {.fd = fd, .events = POLLIN};
+	struct place *next = NULL;
 	bool alone;
 
 	if (!turns.limit)
@@ -152,14 +160,16 @@ void turns_take(int fd, bool may_sleep)
 		cond_signal(&turns.minder_cond);
 	}
 	if (alone && may_sleep)
-		send_one();
+		next = pick_one();
 	mutex_unlock(&turns.mutex);
+	wake(next);
 	if (!alone || may_sleep || poll(&pending, 1, 0) <= 0)
 		return;
 	mutex_lock(&turns.mutex);
 	if (turns.readers == 0)
-		send_one();
+		next = pick_one();
 	mutex_unlock(&turns.mutex);
+	wake(next);
 }
 
 void turns_pass(void)
@@ -192,7 +202,7 @@ static void *minder_main(void *arg)
 			idle = 0;
 		} else if (turns.readers == 0 && turns.parked) {
 			/* For a whole tick nobody has read. */
-			send_one();
+			wake(pick_one());
 			idle = 0;
 		} else {
 			idle++;
