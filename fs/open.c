@@ -72,6 +72,10 @@ static int open_store(struct fs *fs, const struct fs_options *options)
 	/* Listing a directory or the attributes of one inode asks only tables
 	 * that hold some. */
 	o.prefix_bytes = KEY_PREFIX;
+	/* Mapped pages count as the daemon's memory, and whoever mounts set
+	 * its limit. */
+	if (o.mmap == LSM_MMAP_DEFAULT)
+		o.mmap = LSM_MMAP_OFF;
 	r = lsm_open(fs->path, &o, &fs->db);
 	if (r)
 		return r;

@@ -22,6 +22,7 @@ struct sst_writer {
 	int err; /* sticky */
 	uint64_t offset;
 	uint64_t data_bytes, data_blocks, raw_blocks;
+	uint32_t misses; /* blocks in a row that did not compress */
 	struct block_builder data, index, ranges;
 	struct buf handle, stored, sep, range_value;
 	uint64_t *hashes;
