@@ -188,7 +188,20 @@ struct lsm_options {
 	uint64_t level_base_bytes;       /* size of level 1; 0: 256 MiB */
 	unsigned level_multiplier;       /* 0: 10 */
 	uint64_t table_bytes;            /* target of one table; 0: 64 MiB */
-	unsigned compaction_threads;     /* beside the flush thread; 0: 1 */
+	/*
+	 * Values of at least so many bytes leave the tree when a memtable is
+	 * written out: they go into blob files, 32 KiB and more to a block, and
+	 * the tree keeps a handle of some 20 bytes, so that compaction moves
+	 * handles and not data. What is overwritten or deleted is dead weight
+	 * in its blob file until half of the file is dead; then, or when a
+	 * quarter of all values is, what is left moves into a new file in the
+	 * background. Worth it from 1 KiB or so. 0: all values stay in the
+	 * tree. May differ from one opening to the next; values that are in
+	 * blob files stay there, and those in the tree too.
+	 */
+	uint32_t blob_bytes;
+	uint64_t blob_file_bytes;    /* a blob file ends there; 0: 256 MiB */
+	unsigned compaction_threads; /* beside the flush thread; 0: 1 */
 	/* Compactions write at most this fast together, bytes/s. Flushes are
 	 * not held up: memory waits for them. 0: no limit. */
 	uint64_t rate_limit_bytes;
@@ -354,7 +367,14 @@ LSM_PUBLIC int lsm_iter_prev(struct lsm_iter *it);
 LSM_PUBLIC bool lsm_iter_valid(const struct lsm_iter *it);
 /* Borrowed until the iterator moves or is freed. */
 LSM_PUBLIC struct lsm_slice lsm_iter_key(const struct lsm_iter *it);
+/*
+ * A value that lies in a blob file (see lsm_options.blob_bytes) is read when it
+ * is asked for. If that fails data is NULL, lsm_iter_error() says why, and so
+ * does the next lsm_iter_next() or lsm_iter_prev().
+ */
 LSM_PUBLIC struct lsm_slice lsm_iter_value(const struct lsm_iter *it);
+/* 0, or why the value of the present key could not be read. */
+LSM_PUBLIC int lsm_iter_error(const struct lsm_iter *it);
 
 /* ---- snapshots ------------------------------------------------------------
  */
@@ -444,14 +464,18 @@ struct lsm_stats {
 	/* The tree now. */
 	unsigned level_tables[LSM_LEVELS];
 	uint64_t level_bytes[LSM_LEVELS];
-	uint64_t table_bytes;     /* all tables, on disk */
-	uint64_t raw_bytes;       /* keys and values in them, uncompressed */
-	uint64_t wal_bytes;       /* logs not yet flushed */
-	uint64_t entries;         /* in tables, tombstones included */
-	uint64_t deletions;       /* point tombstones among them */
-	uint64_t range_deletions; /* range tombstones in tables */
-	uint64_t sequence;        /* of the last visible write */
-	uint64_t oldest_snapshot; /* its sequence; 0: none */
+	uint64_t table_bytes; /* all tables, on disk */
+	uint64_t raw_bytes;   /* keys and values in them, uncompressed */
+	unsigned blob_files;
+	uint64_t blob_file_bytes;  /* on disk */
+	uint64_t blob_value_bytes; /* values in them, uncompressed */
+	uint64_t blob_live_bytes;  /* of these, what is still referred to */
+	uint64_t wal_bytes;        /* logs not yet flushed */
+	uint64_t entries;          /* in tables, tombstones included */
+	uint64_t deletions;        /* point tombstones among them */
+	uint64_t range_deletions;  /* range tombstones in tables */
+	uint64_t sequence;         /* of the last visible write */
+	uint64_t oldest_snapshot;  /* its sequence; 0: none */
 	unsigned snapshots;
 	uint64_t pending_compaction_bytes;
 	/* Memory now, against memory_bytes. */
@@ -462,6 +486,9 @@ struct lsm_stats {
 	uint64_t flushes, flush_written_bytes;
 	uint64_t compactions, compact_read_bytes, compact_written_bytes;
 	uint64_t trivial_moves;
+	/* In blob files, of what flushes and compactions wrote; and values
+	 * that compactions moved from one blob file to another. */
+	uint64_t blob_written_bytes, blob_collected_bytes;
 	uint64_t gets, get_hits;
 	uint64_t cache_hits, cache_misses, bloom_useful, bloom_checked;
 	uint64_t stall_ns; /* time writers spent waiting for the tree */

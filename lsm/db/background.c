@@ -121,6 +121,8 @@ static void count_out(struct lsm_event *e, const struct version_edit *edit)
 	e->tables_out = (unsigned)edit->added_count;
 	for (size_t i = 0; i < edit->added_count; i++)
 		e->bytes_out += edit->added[i].meta.file_bytes;
+	for (size_t i = 0; i < edit->blob_count; i++)
+		e->bytes_out += edit->blobs[i].meta.file_bytes;
 }
 
 static int flush_build(struct flush_job *j, struct version_edit *edit,
@@ -143,6 +145,9 @@ static int flush_build(struct flush_job *j, struct version_edit *edit,
 		tables[i] = j->mems[i]->table;
 	err = flush_memtables(&env, tables, j->count, edit);
 	*written = env.written_bytes;
+	mutex_lock(&db->mutex);
+	db->blob_written += env.blob_bytes;
+	mutex_unlock(&db->mutex);
 	free(snapshots);
 	edit->has_log_number = edit->has_last_seq = true;
 	edit->log_number = j->next_wal;
@@ -357,6 +362,8 @@ int background_compact_locked(struct lsm_db *db, struct compaction *c)
 		db->compactions++;
 	db->compact_read += env.read_bytes;
 	db->compact_written += env.written_bytes;
+	db->blob_written += env.blob_bytes;
+	db->blob_collected += env.collected_bytes;
 	if (err && err != -ECANCELED)
 		logger_printf(&db->log, LSM_LOG_ERROR, "compaction: %s",
 			      lsm_strerror(err));

@@ -27,7 +27,7 @@ struct checkpoint {
 	struct version *version; /* reference held */
 	struct version_edit state;
 	uint64_t manifest;
-	size_t linked;
+	size_t linked, linked_blobs;
 	bool has_store, foreign; /* what was found in the directory */
 };
 
@@ -131,6 +131,11 @@ static int link_tables(struct checkpoint *c)
 		err = env_dir_link(c->db->dir, name, c->to);
 		c->linked += !err;
 	}
+	for (size_t i = 0; i < c->state.blob_count && !err; i++) {
+		file_name(name, FILE_BLOB, c->state.blobs[i].meta.number);
+		err = env_dir_link(c->db->dir, name, c->to);
+		c->linked_blobs += !err;
+	}
 	return err;
 }
 
@@ -161,6 +166,12 @@ static void roll_back(struct checkpoint *c)
 		c->linked--;
 		file_name(name, FILE_SST,
 			  c->state.added[c->linked].meta.number);
+		(void)env_dir_delete(c->to, name);
+	}
+	while (c->linked_blobs) {
+		c->linked_blobs--;
+		file_name(name, FILE_BLOB,
+			  c->state.blobs[c->linked_blobs].meta.number);
 		(void)env_dir_delete(c->to, name);
 	}
 	(void)env_dir_sync(c->to);

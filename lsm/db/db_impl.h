@@ -193,6 +193,7 @@ struct lsm_db {
 	uint64_t flushes, flush_written; /* protected by mutex */
 	uint64_t compactions, compact_read, compact_written; /* the same */
 	uint64_t trivial_moves;                              /* the same */
+	uint64_t blob_written, blob_collected;               /* the same */
 	_Atomic(struct superversion *) retired;              /* to be reaped */
 
 	struct mutex named_mutex;
@@ -307,6 +308,13 @@ void events_stop(struct lsm_db *db);
 void event_tell(struct lsm_db *db, struct lsm_event e);
 /* Writers are held back, or are no more. Cheap when nothing changed. */
 void event_stall(struct lsm_db *db, bool on);
+
+/* ---- verify_blob.c ---- */
+
+/* Checks the blob files of v and what its tables refer to in them. done is told
+ * of the bytes read. 0 or the first error; all are reported. */
+int verify_blobs(struct lsm_db *db, struct version *v,
+		 void (*done)(void *arg, uint64_t bytes), void *arg);
 
 /* ---- recover.c ---- */
 

@@ -17,6 +17,9 @@
  * tombstone of a newer source hides everything older sources hold in its range:
  * going forward those sources jump to its end instead of being walked.
  *
+ * A value in a blob file is fetched when it is asked for; its block is held, as
+ * the next value mostly lies in it too.
+ *
  * One thread at a time, as the user was told.
  */
 #include <assert.h>
@@ -52,6 +55,12 @@ struct lsm_iter {
 	struct source_cover *covers; /* by source; NULL: no tombstones */
 	struct buf lower, upper;
 	struct lsm_slice key, value; /* shown when valid */
+	/* value is a handle, or, in memory, what it stands for. */
+	bool is_handle, resolved;
+	bool saved_is_handle;
+	bool no_fill_cache;
+	int value_err;         /* of resolving it; sticks until it moves */
+	struct blob_view blob; /* the block of the last value */
 	bool valid;
 	enum direction direction;
 	struct buf saved_key, saved_value;
@@ -183,6 +192,7 @@ int lsm_iter_new(struct lsm_db *db, const struct lsm_iter_options *options,
 	it->seq = o->snapshot ? o->snapshot->seq
 			      : atomic_load_explicit(&db->visible,
 						     memory_order_acquire);
+	it->no_fill_cache = o->no_fill_cache;
 	err = copy_bounds(it, o);
 	if (!err)
 		err = open_sources(it, o->no_fill_cache);
@@ -204,6 +214,7 @@ void lsm_iter_free(struct lsm_iter *it)
 	buf_release(&it->upper);
 	buf_release(&it->saved_key);
 	buf_release(&it->saved_value);
+	blob_view_release(&it->db->vs, &it->blob);
 	sv_put_user(it->sv);
 	free(it);
 }
@@ -302,11 +313,14 @@ static int show(struct lsm_iter *it)
 {
 	struct iter *m = it->merged;
 
-	if (__builtin_expect(tag_kind(m->tag) != KIND_PUT, 0))
+	it->is_handle = tag_kind(m->tag) == KIND_BLOB;
+	if (__builtin_expect(tag_kind(m->tag) != KIND_PUT && !it->is_handle, 0))
 		return unpositioned(
 			it, log_corrupt(&it->db->log, "store", 0,
 					"an entry of a kind that this version "
 					"does not know"));
+	it->resolved = false;
+	it->value_err = 0;
 	it->key = m->key;
 	it->value = m->value;
 	it->direction = FORWARD;
@@ -394,7 +408,8 @@ static int take_version(struct lsm_iter *it, bool *found)
 	covered = is_covered(it);
 	if (covered)
 		return covered < 0 ? covered : 0;
-	if (tag_kind(m->tag) != KIND_PUT)
+	it->saved_is_handle = tag_kind(m->tag) == KIND_BLOB;
+	if (tag_kind(m->tag) != KIND_PUT && !it->saved_is_handle)
 		return log_corrupt(&it->db->log, "store", 0,
 				   "an entry of a kind that this version does "
 				   "not know");
@@ -464,6 +479,9 @@ static int find_backward(struct lsm_iter *it)
 		if (found) {
 			it->key = buf_slice(&it->saved_key);
 			it->value = buf_slice(&it->saved_value);
+			it->is_handle = it->saved_is_handle;
+			it->resolved = false;
+			it->value_err = 0;
 			it->direction = BACKWARD;
 			it->valid = true;
 			return 0;
@@ -526,6 +544,8 @@ int lsm_iter_next(struct lsm_iter *it)
 
 	if (!it->valid)
 		return -EINVAL;
+	if (it->value_err)
+		return unpositioned(it, it->value_err);
 	if (it->direction == BACKWARD) {
 		iter_seek(it->merged, buf_slice(&it->saved_key), 0);
 		return find_forward(it, false);
@@ -543,6 +563,8 @@ int lsm_iter_prev(struct lsm_iter *it)
 
 	if (!it->valid)
 		return -EINVAL;
+	if (it->value_err)
+		return unpositioned(it, it->value_err);
 	if (it->direction == FORWARD) {
 		err = save_key(it, it->key);
 		if (err)
@@ -564,8 +586,29 @@ struct lsm_slice lsm_iter_key(const struct lsm_iter *it)
 	return it->key;
 }
 
+/* Puts what the handle stands for in its place. */
+static void resolve(struct lsm_iter *it)
+{
+	struct lsm_slice value;
+	int err = version_blob_value(it->sv->version, it->value,
+				     !it->no_fill_cache, &it->blob, &value);
+
+	it->resolved = true;
+	it->value_err = err;
+	it->value = err ? lsm_slice(NULL, 0) : value;
+}
+
 struct lsm_slice lsm_iter_value(const struct lsm_iter *it)
 {
 	assert(it->valid);
+	/* The user sees a value and not when it was fetched, hence the const;
+	 * every iterator is our own memory and may be written. */
+	if (it->is_handle && !it->resolved)
+		resolve((struct lsm_iter *)it);
 	return it->value;
+}
+
+int lsm_iter_error(const struct lsm_iter *it)
+{
+	return it->value_err;
 }

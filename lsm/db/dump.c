@@ -129,6 +129,8 @@ int lsm_dump_file(struct lsm_env *env, const char *dir, const char *name,
 	kind = file_name_parse(name, &number);
 	if (kind == FILE_SST)
 		err = sst_dump(d, name, true, fn, arg);
+	else if (kind == FILE_BLOB)
+		err = blob_dump(d, name, fn, arg);
 	else if (kind == FILE_WAL)
 		err = dump_log(d, name, number, batch_to_text, fn, arg);
 	else if (kind == FILE_MANIFEST)

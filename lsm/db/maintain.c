@@ -158,7 +158,8 @@ static int verify_meta(struct verify *v, const char *name, struct sst_reader *r,
 		return err;
 	if (is.number != want->number || is.file_bytes != want->file_bytes ||
 	    is.entries != want->entries || is.deletions != want->deletions ||
-	    is.range_deletions != want->range_deletions)
+	    is.range_deletions != want->range_deletions ||
+	    !sst_meta_blobs_equal(&is, want))
 		err = log_corrupt(log, name, 0,
 				  "counts are not those of the manifest");
 	else if (is.min_seq != want->min_seq || is.max_seq != want->max_seq)
@@ -241,11 +242,15 @@ int lsm_verify(struct lsm_db *db,
 
 	for (unsigned level = 0; level < LSM_LEVELS; level++)
 		v.total += sv->version->bytes[level];
+	v.total += sv->version->blob_file_bytes;
 	for (unsigned level = 0; level < LSM_LEVELS; level++) {
 		err = verify_level(&v, sv->version, level);
 		if (err && !first)
 			first = err;
 	}
+	err = verify_blobs(db, sv->version, verify_progress, &v);
+	if (err && !first)
+		first = err;
 	sv_put_user(sv);
 	return first;
 }

@@ -74,6 +74,8 @@ void options_complete(struct lsm_options *o)
 		bound(o->table_bytes, 64 * MIB, 4 * KIB, UINT64_MAX / 4);
 	o->compaction_threads =
 		(unsigned)bound(o->compaction_threads, 1, 1, 64);
+	o->blob_file_bytes =
+		bound(o->blob_file_bytes, 256 * MIB, 4 * KIB, UINT64_MAX / 4);
 	if (!o->wal_sync_interval_ms)
 		o->wal_sync_interval_ms = 1000;
 }
@@ -87,6 +89,8 @@ void options_for_tree(const struct lsm_options *o, const struct logger *log,
 		.level_multiplier = o->level_multiplier,
 		.table_bytes = o->table_bytes,
 		.rate_limit_bytes = o->rate_limit_bytes,
+		.blob_bytes = o->blob_bytes,
+		.blob_file_bytes = o->blob_file_bytes,
 		.sst =
 			{
 				.block_bytes = o->block_bytes,

@@ -158,6 +158,13 @@ static int get_pinned(struct lsm_db *db, struct superversion *sv,
 		r = version_lookup(sv->version, key, seq, SST_LOOKUP_CACHED,
 				   &kind, &sst);
 		value = sst.data;
+		if (r == LOOKUP_FOUND && kind == KIND_BLOB) {
+			kind = KIND_PUT;
+			err = version_blob_cached(sv->version, sst.data,
+						  &value);
+			if (err)
+				return err;
+		}
 		if (r == LOOKUP_FOUND && value.len > DB_COPY_MAX)
 			return -EAGAIN;
 	}
@@ -167,6 +174,25 @@ static int get_pinned(struct lsm_db *db, struct superversion *sv,
 		return bad_kind(db);
 	err = pin_copy(pin, value);
 	return err ? err : LOOKUP_FOUND;
+}
+
+/* Replaces the handle that *sst holds by the value it stands for. */
+static int resolve(struct lsm_db *db, struct superversion *sv,
+		   struct sst_pin *sst)
+{
+	struct blob_view view = {0};
+	struct lsm_slice value;
+	int err =
+		version_blob_value(sv->version, sst->data, true, &view, &value);
+
+	sst_pin_release(sst, db->cache);
+	if (err) {
+		blob_view_release(&db->vs, &view);
+		return err;
+	}
+	sst->data = value;
+	sst->entry = view.entry; /* our reference is the pin's now */
+	return 0;
 }
 
 /* The same with I/O, in the tables only; the caller holds sv. */
@@ -179,7 +205,11 @@ static int get_from_tables(struct lsm_db *db, struct superversion *sv,
 	int r = version_lookup(sv->version, key, seq, 0, &kind, &sst);
 	int err = 0;
 
-	if (r == LOOKUP_FOUND && kind != KIND_PUT) {
+	if (r == LOOKUP_FOUND && kind == KIND_BLOB) {
+		err = resolve(db, sv, &sst);
+		if (err)
+			return err;
+	} else if (r == LOOKUP_FOUND && kind != KIND_PUT) {
 		sst_pin_release(&sst, db->cache);
 		return bad_kind(db);
 	}

@@ -49,6 +49,8 @@ void repair_env(struct repair *r, struct compact_env *env)
 {
 	*env = (struct compact_env){.vs = &r->vs,
 				    .options = &r->tree_opt,
+				    .keep_handle = repair_keep_handle,
+				    .keep_arg = r,
 				    .snapshots = r->snapshots,
 				    .snapshot_count = r->snapshot_count};
 }
@@ -63,6 +65,8 @@ static int note_file(void *arg, const char *name, uint64_t bytes)
 
 	if (kind == FILE_CURRENT)
 		r->has_current = true;
+	if (kind == FILE_BLOB && number > r->blob_number_max)
+		r->blob_number_max = number;
 	if (kind != FILE_SST && kind != FILE_WAL && kind != FILE_MANIFEST)
 		return 0;
 	if (r->file_count == r->file_cap) {
@@ -260,6 +264,7 @@ static void clear_away(struct repair *r, const struct version_edit *edit)
 		file_name(name, FILE_SST, n);
 		(void)env_dir_delete(r->dir, name);
 	}
+	repair_set_blobs_aside(r);
 	err = env_dir_sync(r->dir);
 	if (err)
 		repair_say(r, "the directory cannot be synced: %s",
@@ -276,6 +281,8 @@ static void remove_made(struct repair *r)
 	for (uint64_t n = r->first_made; r->first_made && n < end; n++) {
 		file_name(name, FILE_SST, n);
 		(void)env_dir_delete(r->dir, name);
+		file_name(name, FILE_BLOB, n);
+		(void)env_dir_delete(r->dir, name);
 	}
 }
 
@@ -290,6 +297,7 @@ static int rebuild(struct repair *r)
 		version_set_use_file(&r->vs, r->files[i].number);
 	if (r->known && r->state.next_file)
 		version_set_use_file(&r->vs, r->state.next_file - 1);
+	version_set_use_file(&r->vs, r->blob_number_max);
 	r->first_made =
 		atomic_load_explicit(&r->vs.next_file, memory_order_relaxed);
 	err = repair_tables(r);
@@ -299,6 +307,8 @@ static int rebuild(struct repair *r)
 	if (!err)
 		err = merge_all_tables(&env, r->inputs, r->input_count,
 				       LSM_LEVELS - 1, &edit);
+	if (!err)
+		err = repair_add_blobs(r, &edit);
 	for (size_t i = 0; i < edit.added_count; i++)
 		entries += edit.added[i].meta.entries;
 	if (!err)
@@ -335,6 +345,7 @@ static int repair_open(struct repair *r, const struct lsm_options *options)
 				 .arg = r->opt.log_arg,
 				 .level = r->opt.log_level};
 	options_for_tree(&r->opt, &r->log, &r->tree_opt);
+	r->tree_opt.blob_bytes = 0; /* what logs hold stays in tables */
 	mutex_init(&r->mutex);
 	err = env_dir_open(r->opt.env, r->path, 0, &r->dir);
 	/* Before the lock leaves a file in a directory that is not ours. */
@@ -368,8 +379,10 @@ static void repair_close(struct repair *r)
 	free(r->inputs);
 	free(r->snapshots);
 	free(r->files);
-	if (r->vs_open)
+	if (r->vs_open) {
+		repair_blobs_release(r);
 		version_set_close(&r->vs);
+	}
 	if (r->tables)
 		table_cache_free(r->tables);
 	if (r->cache) {

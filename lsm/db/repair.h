@@ -5,6 +5,7 @@
  *   repair.c         what is wrong, which way to go, the new manifest
  *   repair_tables.c  tables: whole, salvaged or set aside
  *   repair_logs.c    logs: what they hold becomes tables
+ *   repair_blobs.c   blob files: handles that lead nowhere are dropped
  *
  * One thread. Nothing that was there is changed before the new CURRENT is
  * durable; what was made until then is removed when something fails.
@@ -20,6 +21,15 @@ struct repair_file {
 	enum file_kind kind;
 	uint64_t number;
 	bool bad; /* to be renamed, not deleted */
+};
+
+/* A blob file that handles lead into. */
+struct repair_blob {
+	struct blob_slot slot;
+	struct blob_meta meta;
+	uint64_t live; /* bytes of values in the new state */
+	bool bad;      /* something in it cannot be read */
+	bool lost;     /* nothing in it can */
 };
 
 struct repair {
@@ -53,7 +63,12 @@ struct repair {
 	uint64_t *snapshots; /* of the names, ascending */
 	size_t snapshot_count;
 	uint64_t last_seq;
-	bool damaged; /* something a table held is lost */
+	struct repair_blob **blobs; /* by number */
+	size_t blob_count;
+	struct cache_entry *block; /* of the value last handed out */
+	uint64_t lost_values;
+	uint64_t blob_number_max; /* of the files in the directory */
+	bool damaged;             /* something a table held is lost */
 };
 
 /* A line for the user. */
@@ -72,5 +87,13 @@ int repair_add_input(struct repair *r, struct sst_meta *meta);
 int repair_tables(struct repair *r);
 /* Adds tables made of what the logs hold. */
 int repair_logs(struct repair *r);
+/* For compact_env.keep_handle; arg is the repair. */
+int repair_keep_handle(void *arg, struct lsm_slice handle,
+		       struct lsm_slice *value);
+/* Adds the blob files that edit's tables refer to. */
+int repair_add_blobs(struct repair *r, struct version_edit *edit);
+/* Renames bad ones of which nothing is used any more. */
+void repair_set_blobs_aside(struct repair *r);
+void repair_blobs_release(struct repair *r);
 
 #endif

@@ -25,6 +25,14 @@ static void add_tables(struct version *v, struct lsm_stats *s)
 	}
 }
 
+static void add_blobs(struct version *v, struct lsm_stats *s)
+{
+	s->blob_files = (unsigned)v->blob_count;
+	s->blob_file_bytes = v->blob_file_bytes;
+	s->blob_value_bytes = v->blob_value_bytes;
+	s->blob_live_bytes = v->blob_live_bytes;
+}
+
 static void add_writers(struct lsm_db *db, struct lsm_stats *s)
 {
 	uint64_t live = 0;
@@ -54,6 +62,8 @@ static void add_background(struct lsm_db *db, struct lsm_stats *s)
 	s->compact_read_bytes = db->compact_read;
 	s->compact_written_bytes = db->compact_written;
 	s->trivial_moves = db->trivial_moves;
+	s->blob_written_bytes = db->blob_written;
+	s->blob_collected_bytes = db->blob_collected;
 	mutex_unlock(&db->mutex);
 }
 
@@ -78,6 +88,7 @@ void lsm_get_stats(struct lsm_db *db, struct lsm_stats *stats)
 	struct lsm_stats s = {0};
 
 	add_tables(sv->version, &s);
+	add_blobs(sv->version, &s);
 	add_writers(db, &s);
 	add_background(db, &s);
 	add_memory(db, sv, &s);

@@ -179,6 +179,20 @@ bool blob_block_value(const void *data, size_t len, uint32_t index,
 	return true;
 }
 
+bool blob_block_key(const void *data, size_t len, uint32_t index,
+		    struct lsm_slice *key, uint64_t *seq)
+{
+	const uint8_t *end = (const uint8_t *)data + len, *p;
+	uint32_t count = blob_block_count(data), i;
+
+	if (index >= count)
+		return false;
+	p = ends_of(data) + 4 * (size_t)count + end_of(data, count - 1);
+	for (i = 0; i <= index && p; i++)
+		p = take_key(p, end, key, seq);
+	return p;
+}
+
 int blob_block_each(const void *data, size_t len,
 		    int (*fn)(void *arg, uint32_t index, struct lsm_slice key,
 			      uint64_t seq, struct lsm_slice value),

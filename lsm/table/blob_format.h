@@ -78,6 +78,10 @@ uint32_t blob_block_count(const void *data);
 /* False when the block has no such value. */
 bool blob_block_value(const void *data, size_t len, uint32_t index,
 		      struct lsm_slice *value);
+/* Whose value it is; false when there is none. The block has passed
+ * blob_block_check(). */
+bool blob_block_key(const void *data, size_t len, uint32_t index,
+		    struct lsm_slice *key, uint64_t *seq);
 /* Calls fn for each value until it returns non-zero, which is returned. The
  * block has passed blob_block_check(). */
 int blob_block_each(const void *data, size_t len,

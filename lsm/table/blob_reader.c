@@ -249,6 +249,15 @@ int blob_value(const struct blob_handle *h, struct cache_entry *block,
 	return 0;
 }
 
+int blob_owner(const struct blob_handle *h, struct cache_entry *block,
+	       struct lsm_slice *key, uint64_t *seq)
+{
+	return blob_block_key(cache_data(block), plain_len(block, h->type),
+			      h->index, key, seq)
+		       ? 0
+		       : -EUCLEAN;
+}
+
 int blob_cached(struct cache *cache, const struct blob_handle *h,
 		struct lsm_slice *value)
 {

@@ -36,6 +36,9 @@ int blob_reader_block(struct blob_reader *r, const struct blob_handle *h,
 /* Where the value lies in its block. -EUCLEAN: the handle does not fit. */
 int blob_value(const struct blob_handle *h, struct cache_entry *block,
 	       struct lsm_slice *value);
+/* Whose value it is. -EUCLEAN: the handle does not fit. */
+int blob_owner(const struct blob_handle *h, struct cache_entry *block,
+	       struct lsm_slice *key, uint64_t *seq);
 /* The value if its block is in memory, else -EAGAIN. The caller is pinned
  * (epoch_pin()), and the value is good as long as it is. */
 int blob_cached(struct cache *cache, const struct blob_handle *h,

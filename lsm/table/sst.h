@@ -25,6 +25,11 @@
 
 #define SST_FORMAT 1
 
+/* Bytes of values, plain, that a table refers to in a blob file. */
+struct sst_blob_ref {
+	uint64_t file, bytes;
+};
+
 /* What a table's owner (the manifest) must know of it. Keys are owned. */
 struct sst_meta {
 	uint64_t number;
@@ -35,14 +40,25 @@ struct sst_meta {
 	struct buf smallest, largest;
 	bool largest_exclusive;
 	uint64_t min_seq, max_seq;
-	uint64_t entries;         /* points, tombstones among them */
-	uint64_t deletions;       /* point tombstones */
-	uint64_t range_deletions; /* range tombstones, as fragments x seqs */
-	uint64_t raw_bytes;       /* keys and values before compression */
+	uint64_t entries;           /* points, tombstones among them */
+	uint64_t deletions;         /* point tombstones */
+	uint64_t range_deletions;   /* range tombstones, as fragments x seqs */
+	uint64_t raw_bytes;         /* keys and values before compression */
+	struct sst_blob_ref *blobs; /* owned; by file ascending */
+	size_t blob_count, blob_cap;
 };
 
 void sst_meta_release(struct sst_meta *m);
 int sst_meta_copy(struct sst_meta *to, const struct sst_meta *from);
+/* Counts bytes of a value in a blob file. 0 or -ENOMEM. */
+int sst_meta_add_blob(struct sst_meta *m, uint64_t file, uint64_t bytes);
+/* All references of values in blob files together. */
+uint64_t sst_meta_blob_bytes(const struct sst_meta *m);
+bool sst_meta_blobs_equal(const struct sst_meta *a, const struct sst_meta *b);
+/* The references as bytes: for each varint file, varint bytes. Reading adds to
+ * m, which has none; -EUCLEAN: not what encoding makes. */
+int sst_meta_encode_blobs(const struct sst_meta *m, struct buf *out);
+int sst_meta_decode_blobs(struct sst_meta *m, struct lsm_slice v);
 
 /* Longest prefix a filter holds beside whole keys. */
 #define SST_PREFIX_MAX 64

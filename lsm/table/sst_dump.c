@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "lsm/base/file_name.h"
+#include "lsm/table/blob_format.h"
 #include "lsm/table/sst_reader.h"
 
 /* Values are shown up to here. */
@@ -62,6 +63,20 @@ static int dump_key(struct dump *d, const char *name, const struct buf *key,
 	return err ? err : say(d);
 }
 
+static int dump_blob_refs(struct dump *d, const struct sst_meta *m)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < m->blob_count && !err; i++) {
+		err = buf_printf(&d->line, "blob_ref %llu.blob %llu bytes",
+				 (unsigned long long)m->blobs[i].file,
+				 (unsigned long long)m->blobs[i].bytes);
+		if (!err)
+			err = say(d);
+	}
+	return err;
+}
+
 static int dump_properties(struct dump *d, struct sst_reader *r)
 {
 	const struct sst_properties *p = &r->props;
@@ -99,7 +114,7 @@ static int dump_properties(struct dump *d, struct sst_reader *r)
 	if (!err)
 		err = dump_key(d, SST_PROP_LARGEST, &m->largest,
 			       m->largest_exclusive ? " (exclusive)" : "");
-	return err;
+	return err ? err : dump_blob_refs(d, m);
 }
 
 static int dump_ranges(struct dump *d, struct sst_reader *r)
@@ -127,6 +142,18 @@ static int dump_ranges(struct dump *d, struct sst_reader *r)
 	return err;
 }
 
+static int dump_handle(struct dump *d, struct lsm_slice value)
+{
+	struct blob_handle h;
+
+	if (!blob_handle_decode(&h, value))
+		return buf_printf(&d->line, " malformed");
+	return buf_printf(&d->line, " %u bytes in %llu.blob at %llu+%u#%u %s",
+			  h.len, (unsigned long long)h.file,
+			  (unsigned long long)h.offset, h.bytes, h.index,
+			  h.type ? "lz4" : "raw");
+}
+
 static int dump_entry(struct dump *d, const struct iter *it)
 {
 	struct lsm_slice shown = it->value;
@@ -138,7 +165,9 @@ static int dump_entry(struct dump *d, const struct iter *it)
 		err = buf_printf(&d->line, " @%llu %s",
 				 (unsigned long long)tag_seq(it->tag),
 				 kind_name(tag_kind(it->tag)));
-	if (!err && it->value.len) {
+	if (!err && tag_kind(it->tag) == KIND_BLOB) {
+		err = dump_handle(d, it->value);
+	} else if (!err && it->value.len) {
 		err = buf_printf(&d->line, " %zu bytes: ", it->value.len);
 		if (!err)
 			err = buf_append_escaped(&d->line, shown);

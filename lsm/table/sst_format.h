@@ -48,13 +48,14 @@ struct sst_handle {
 	uint8_t type;
 };
 
-/* Entries of the metaindex; "blobrefs" is reserved. */
+/* Entries of the metaindex. */
 #define SST_META_FILTER     "filter"
 #define SST_META_PROPERTIES "properties"
 #define SST_META_RANGES     "ranges"
 
 /* Properties: numbers as varints, keys as they are. */
-#define SST_PROP_CREATED           "created" /* seconds since 1970 */
+#define SST_PROP_BLOB_REFS         "blob_refs" /* only when there are any */
+#define SST_PROP_CREATED           "created"   /* seconds since 1970 */
 #define SST_PROP_DATA_BLOCKS       "data_blocks"
 #define SST_PROP_DATA_BYTES        "data_bytes" /* with trailers */
 #define SST_PROP_DELETIONS         "deletions"

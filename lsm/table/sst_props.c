@@ -140,6 +140,7 @@ struct want {
 struct wants {
 	struct want *want;
 	size_t count;
+	struct sst_meta *meta; /* takes the references to blob files */
 };
 
 static int take_property(void *arg, struct lsm_slice key,
@@ -149,6 +150,10 @@ static int take_property(void *arg, struct lsm_slice key,
 	const uint8_t *p = value.data, *end = p + value.len;
 	size_t i;
 
+	if (slice_eq(key, slice_str(SST_PROP_BLOB_REFS)))
+		return w->meta->blob_count
+			       ? -EUCLEAN
+			       : sst_meta_decode_blobs(w->meta, value);
 	for (i = 0; i < w->count; i++) {
 		struct want *x = &w->want[i];
 
@@ -188,7 +193,7 @@ int sst_properties_read(struct sst_reader *r, const struct sst_handle *h)
 		{SST_PROP_RAW_BYTES, &m->raw_bytes, NULL, false},
 		{SST_PROP_SMALLEST, NULL, &m->smallest, false},
 	};
-	struct wants wants = {want, sizeof(want) / sizeof(*want)};
+	struct wants wants = {want, sizeof(want) / sizeof(*want), m};
 	int err =
 		each_entry(r, h, "properties are wrong", take_property, &wants);
 	size_t i;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "lsm/base/hash.h"
+#include "lsm/table/blob_format.h"
 #include "lsm/table/sst_reader.h"
 
 struct totals {
@@ -15,6 +16,7 @@ struct totals {
 	uint32_t block; /* the one the index says the entry is in */
 	struct buf last_key;
 	uint64_t last_tag;
+	struct sst_meta refs; /* references to blob files, and nothing else */
 };
 
 static int check_entry(struct sst_reader *r, const struct iter *it,
@@ -43,6 +45,17 @@ static int check_entry(struct sst_reader *r, const struct iter *it,
 	if (seq > t->max_seq)
 		t->max_seq = seq;
 	t->last_tag = it->tag;
+	if (tag_kind(it->tag) == KIND_BLOB) {
+		struct blob_handle h;
+		int err;
+
+		if (!blob_handle_decode(&h, it->value))
+			return sst_block_corrupt(r, offset,
+						 "handle cannot be decoded");
+		err = sst_meta_add_blob(&t->refs, h.file, h.len);
+		if (err)
+			return err;
+	}
 	buf_clear(&t->last_key);
 	return buf_append(&t->last_key, it->key.data, it->key.len);
 }
@@ -103,6 +116,7 @@ static int check_totals(struct sst_reader *r, struct totals *t)
 	if (f->count && slice_cmp(f->frag[f->count - 1].end, last) > 0)
 		last = f->frag[f->count - 1].end;
 	if (t->entries != m->entries || t->deletions != m->deletions ||
+	    !sst_meta_blobs_equal(&t->refs, m) ||
 	    t->raw_bytes != m->raw_bytes || ranges != m->range_deletions ||
 	    !slice_eq(last, largest) ||
 	    ((t->entries || ranges) &&
@@ -149,5 +163,6 @@ int sst_reader_verify(struct sst_reader *r,
 	if (!err && done)
 		done(arg, r->file_bytes - reported);
 	buf_release(&t.last_key);
+	sst_meta_release(&t.refs);
 	return err;
 }

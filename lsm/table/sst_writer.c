@@ -25,6 +25,7 @@
 #include "lsm/base/coding.h"
 #include "lsm/base/compress.h"
 #include "lsm/base/hash.h"
+#include "lsm/table/blob_format.h"
 #include "lsm/table/filter.h"
 
 /* Backward walks decode whole intervals into memory. */
@@ -245,6 +246,16 @@ static void note_seq(struct sst_writer *w, uint64_t seq)
 		w->meta.max_seq = seq;
 }
 
+/* Counts what a handle refers to. */
+static int note_handle(struct sst_writer *w, struct lsm_slice value)
+{
+	struct blob_handle h;
+
+	if (!blob_handle_decode(&h, value))
+		return -EINVAL;
+	return sst_meta_add_blob(&w->meta, h.file, h.len);
+}
+
 static int add(struct sst_writer *w, struct lsm_slice key, uint64_t tag,
 	       struct lsm_slice value)
 {
@@ -275,6 +286,8 @@ static int add(struct sst_writer *w, struct lsm_slice key, uint64_t tag,
 			return err;
 	}
 	err = block_builder_add(&w->data, key, tag, value);
+	if (!err && tag_kind(tag) == KIND_BLOB)
+		err = note_handle(w, value);
 	if (err)
 		return err;
 	w->meta.entries++;
@@ -287,9 +300,11 @@ static int add(struct sst_writer *w, struct lsm_slice key, uint64_t tag,
 static int failed(struct sst_writer *w, int err)
 {
 	if (err == -EINVAL)
-		logger_printf(w->log, LSM_LOG_ERROR,
-			      "%s: entry %llu is out of order or too large",
-			      w->name, (unsigned long long)w->meta.entries);
+		logger_printf(
+			w->log, LSM_LOG_ERROR,
+			"%s: entry %llu is out of order, too large, or no "
+			"handle",
+			w->name, (unsigned long long)w->meta.entries);
 	w->err = err;
 	return err;
 }

@@ -44,9 +44,18 @@ static int build_properties(struct sst_writer *w, struct block_builder *b)
 		  {SST_PROP_RAW_BLOCKS, w->raw_blocks},
 		  {SST_PROP_RAW_BYTES, m->raw_bytes},
 	  };
+	struct buf refs = {0};
 	size_t i;
 	int err = 0;
 
+	if (m->blob_count) {
+		err = sst_meta_encode_blobs(m, &refs);
+		if (!err)
+			err = block_builder_add(b,
+						slice_str(SST_PROP_BLOB_REFS),
+						0, buf_slice(&refs));
+		buf_release(&refs);
+	}
 	for (i = 0; i < sizeof(before) / sizeof(*before) && !err; i++)
 		err = prop_number(b, before[i].name, before[i].value);
 	if (!err)

@@ -239,6 +239,9 @@ static int merge(struct work *w, struct version_edit *edit)
 {
 	struct compact_sink sink = {
 		.level = w->c->output_level,
+		.one_table = !w->c->output_level,
+		.blob_version = w->c->version,
+		.collect = w->c->collect,
 		.bottommost = w->c->bottommost,
 		.grandparents = w->c->grandparents,
 		.grandparent_count = w->c->grandparent_count,

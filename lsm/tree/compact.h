@@ -19,6 +19,10 @@ struct tree_options {
 	uint64_t table_bytes;
 	struct sst_writer_options sst;
 	uint64_t rate_limit_bytes; /* 0: none */
+	/* Flushes put values of this size or larger into blob files; 0: none.
+	 * A file is ended when it has blob_file_bytes. */
+	uint32_t blob_bytes;
+	uint64_t blob_file_bytes;
 };
 
 /* What the work needs of its surroundings. */
@@ -34,8 +38,17 @@ struct compact_env {
 	const _Atomic bool *stop;
 	/* Out: bytes read and written. */
 	uint64_t read_bytes, written_bytes;
+	/* Of the written bytes, those in blob files; and of them those that
+	 * were moved out of files full of dead values. */
+	uint64_t blob_bytes, collected_bytes;
 	/* Paces background writes, shared by all workers; NULL: none. */
 	struct rate_limiter *limiter;
+	/* NULL, or asked of each handle: 1 keep; 2 move *value, good until the
+	 * next call, into a new blob file; 0 drop the entry as if it had never
+	 * been; or -errno. For repair. */
+	int (*keep_handle)(void *arg, struct lsm_slice handle,
+			   struct lsm_slice *value);
+	void *keep_arg;
 };
 
 /*
@@ -60,6 +73,9 @@ struct compaction {
 	/* No level below output_level overlaps: tombstones may be dropped. */
 	bool bottommost;
 	double score;
+	/* A blob file whose values are to be moved, whatever its share of live
+	 * ones; 0: none. Files that are half dead are, in any compaction. */
+	uint64_t collect;
 	/* Bounds of all inputs, borrowed from them. */
 	struct lsm_slice smallest, largest;
 	bool largest_exclusive;
@@ -70,6 +86,8 @@ struct compaction {
  * *base is the first level >= 1 in use. */
 void level_targets(const struct version *v, const struct tree_options *o,
 		   uint64_t target[LSM_LEVELS], unsigned *base);
+/* Is so little of it live that compactions move its values away? */
+bool blob_mostly_dead(const struct version_blob *b);
 /* How far behind: the bytes over target that compaction must move. */
 uint64_t pending_compaction_bytes(const struct version *v,
 				  const struct tree_options *o);

@@ -8,7 +8,8 @@
  * anything, a table made mostly of tombstones does: it is brought down, so
  * that the space of what it deletes comes back, and in the last level it is
  * rewritten in place, once no snapshot needs what it hides (a table that would
- * come out as it went in is left alone).
+ * come out as it went in is left alone). After that blob files that waste space
+ * are collected.
  *
  * Called with vs->mutex.
  */
@@ -196,6 +197,94 @@ pick_dense(struct version_set *vs, const struct tree_options *o, unsigned base)
 	return NULL;
 }
 
+/* ---- blob files ---------------------------------------------------------- */
+
+/* Should its values be moved, by themselves, for the space it wastes? When a
+ * quarter of all there is is dead, files that are at least as bad as that are
+ * worth it; else only those that compactions would empty anyway. */
+static bool worth_collecting(const struct version *v,
+			     const struct version_blob *b)
+{
+	uint64_t all = v->blob_value_bytes, bytes = b->file->meta.value_bytes;
+
+	if (atomic_load_explicit(&b->file->damaged, memory_order_relaxed))
+		return false;
+	return blob_mostly_dead(b) || (v->blob_live_bytes < all - all / 4 &&
+				       b->live < bytes - bytes / 4);
+}
+
+/*
+ * Values that tables of level 0 refer to may hide older ones, which are dead
+ * but count as live until the tables are merged. Is that as much as an eighth
+ * of all, and merging, which moves handles, cheap against it?
+ */
+static bool level0_hides_values(const struct version *v)
+{
+	uint64_t values = 0;
+
+	for (size_t i = 0; i < v->count[0]; i++)
+		values += sst_meta_blob_bytes(&v->level[0][i]->meta);
+	return values > v->blob_live_bytes / 8 && values / 8 > v->bytes[0] &&
+	       v->blob_live_bytes > values;
+}
+
+/* The one with the smallest share of live bytes, or NULL. */
+static const struct version_blob *worst_blob(const struct version *v)
+{
+	const struct version_blob *worst = NULL;
+	double share, least = 1;
+
+	for (size_t i = 0; i < v->blob_count; i++) {
+		const struct version_blob *b = &v->blobs[i];
+
+		share = (double)b->live / (double)b->file->meta.value_bytes;
+		if (share < least && worth_collecting(v, b)) {
+			worst = b;
+			least = share;
+		}
+	}
+	return worst;
+}
+
+static bool refers_to(const struct table_file *f, uint64_t blob)
+{
+	for (size_t i = 0; i < f->meta.blob_count; i++)
+		if (f->meta.blobs[i].file == blob)
+			return true;
+	return false;
+}
+
+/* Rewrites one table that refers to the worst blob file where it is. Once none
+ * does the file has no live bytes and is gone. Tables of level 0 come down
+ * first. */
+static struct compaction *pick_blob(struct version_set *vs,
+				    const struct tree_options *o, unsigned base)
+{
+	struct version *v = vs->current;
+	const struct version_blob *b = worst_blob(v);
+	struct compaction *c = NULL;
+	uint64_t number;
+
+	if (!b)
+		return NULL;
+	number = b->file->meta.number;
+	for (unsigned level = 0; level < LSM_LEVELS && !c; level++) {
+		for (size_t i = 0; i < v->count[level] && !c; i++) {
+			struct table_file **f = &v->level[level][i];
+
+			if ((*f)->compacting || !refers_to(*f, number))
+				continue;
+			c = level ? compaction_build(vs, o, level, level, f, 1)
+				  : pick_level0(vs, o, base);
+			if (!level && !c)
+				break; /* it is in work */
+		}
+	}
+	if (c)
+		c->collect = number;
+	return c;
+}
+
 /* ---- choosing ----------------------------------------------------------- */
 
 /* Bytes of level that running compactions are taking out of it. */
@@ -231,6 +320,19 @@ static double level_score(const struct version_set *vs,
 	return by_count > by_bytes ? by_count : by_bytes;
 }
 
+/* When no size asks for anything. */
+static struct compaction *pick_idle(struct version_set *vs,
+				    const struct tree_options *o, unsigned base)
+{
+	const struct version *v = vs->current;
+	struct compaction *c;
+
+	c = (level0_scans_badly(v) || level0_hides_values(v)) && !level0_busy(v)
+		    ? pick_level0(vs, o, base)
+		    : pick_dense(vs, o, base);
+	return c ? c : pick_blob(vs, o, base);
+}
+
 struct compaction *compact_pick(struct version_set *vs,
 				const struct tree_options *o)
 {
@@ -250,10 +352,7 @@ struct compaction *compact_pick(struct version_set *vs,
 			if (score[level] > score[best])
 				best = level;
 		if (score[best] < 1)
-			return level0_scans_badly(vs->current) &&
-					       !level0_busy(vs->current)
-				       ? pick_level0(vs, o, base)
-				       : pick_dense(vs, o, base);
+			return pick_idle(vs, o, base);
 		c = best ? pick_level(vs, o, best) : pick_level0(vs, o, base);
 		if (c)
 			c->score = score[best];

@@ -18,6 +18,8 @@
  * below that compacting it would cost too much; and, once half full, where a
  * table of the level below ends, so that the next compaction's inputs line up.
  *
+ * What becomes of values in blob files is in compact_blob.c.
+ *
  * One thread; no lock is held.
  */
 #include <errno.h>
@@ -165,7 +167,7 @@ static int write_range(struct compact_sink *s, struct frag f)
 	return err ? err : sst_writer_add_range(s->writer, &f);
 }
 
-static int note_made(struct compact_sink *s)
+int sink_note_made(struct compact_sink *s, enum file_kind kind, uint64_t number)
 {
 	if (s->made_count == s->made_cap) {
 		size_t cap = s->made_cap ? s->made_cap * 2 : 16;
@@ -176,7 +178,7 @@ static int note_made(struct compact_sink *s)
 		s->made = p;
 		s->made_cap = cap;
 	}
-	s->made[s->made_count++] = s->number;
+	s->made[s->made_count++] = (struct sink_file){kind, number};
 	return 0;
 }
 
@@ -197,7 +199,7 @@ static int end_table(struct compact_sink *s, const struct lsm_slice *cut)
 			err = write_range(s, f);
 	}
 	if (!err && s->writer)
-		err = note_made(s);
+		err = sink_note_made(s, FILE_SST, s->number);
 	if (!err && s->writer) {
 		w = s->writer;
 		s->writer = NULL;
@@ -284,6 +286,13 @@ static int check(struct compact_sink *s)
 	if (s->env->stop &&
 	    atomic_load_explicit(s->env->stop, memory_order_relaxed))
 		return -ECANCELED;
+	if (s->env->limiter && s->blob) {
+		bytes = blob_writer_bytes(s->blob);
+		if (bytes > s->blob_paced)
+			rate_limiter_take(s->env->limiter,
+					  bytes - s->blob_paced);
+		s->blob_paced = bytes;
+	}
 	if (s->env->limiter && s->writer) {
 		bytes = sst_writer_bytes(s->writer);
 		if (bytes > s->paced_bytes) {
@@ -345,29 +354,43 @@ int compact_sink_add(struct compact_sink *s, const struct iter *it,
 	}
 	if (tag_kind(it->tag) >= KIND_RANGE_DELETE)
 		return bad_entry(s, "unknown kind of entry");
+	if (tag_kind(it->tag) == KIND_BLOB && s->env->keep_handle) {
+		c = s->env->keep_handle(s->env->keep_arg, it->value,
+					&s->moved_value);
+		if (c <= 0)
+			return c;
+		s->moved = c == 2;
+	}
 	if (!same) {
 		buf_clear(&s->key);
 		err = buf_append(&s->key, it->key.data, it->key.len);
 		s->has_key = true;
 		s->wrote_key = false;
-		if (!err && s->keep_at < s->keep_count)
-			err = write_ranges(s, &it->key);
 		if (err)
 			return err;
 	}
 	if (dropped(s, it, same, skip, skip_seq))
 		return 0;
-	if (!s->wrote_key) {
-		pass_grandparents(s, it->key);
-		if (table_full(s))
-			err = end_table(s, &it->key);
+	err = sink_keep(s, it, !s->wrote_key);
+	s->wrote_key = true;
+	return err;
+}
+
+int sink_emit(struct compact_sink *s, struct lsm_slice key, uint64_t tag,
+	      struct lsm_slice value, bool first)
+{
+	int err = 0;
+
+	if (first) {
+		if (s->keep_at < s->keep_count)
+			err = write_ranges(s, &key);
+		pass_grandparents(s, key);
+		if (!err && table_full(s))
+			err = end_table(s, &key);
 	}
 	if (!err && !s->writer)
 		err = open_writer(s);
-	if (!err)
-		err = sst_writer_add(s->writer, it->key, it->tag, it->value);
-	s->wrote_key = true;
-	return err;
+	return err ? err : sst_writer_add(s->writer, key, tag, value);
 }
 
 /* ---- end ---------------------------------------------------------------- */
@@ -392,6 +415,7 @@ static void release(struct compact_sink *s)
 	free(s->keep);
 	free(s->keep_seqs);
 	free(s->made);
+	sink_release_blobs(s);
 	buf_release(&s->low);
 	buf_release(&s->key);
 	memset(s, 0, sizeof(*s));
@@ -399,8 +423,10 @@ static void release(struct compact_sink *s)
 
 int compact_sink_finish(struct compact_sink *s)
 {
-	int err = write_ranges(s, NULL);
+	int err = sink_finish_blobs(s);
 
+	if (!err)
+		err = write_ranges(s, NULL);
 	if (!err)
 		err = end_table(s, NULL);
 	if (!err && s->made_count)
@@ -421,7 +447,7 @@ void compact_sink_abort(struct compact_sink *s)
 	if (s->writer)
 		sst_writer_abort(s->writer);
 	for (i = 0; i < s->made_count; i++) {
-		file_name(name, FILE_SST, s->made[i]);
+		file_name(name, s->made[i].kind, s->made[i].number);
 		err = env_dir_delete(s->env->vs->dir, name);
 		if (err && err != -ENOENT)
 			logger_printf(s->env->vs->log, LSM_LOG_WARN,

@@ -61,7 +61,8 @@ static struct iter *merge(struct memtable *const *mems, size_t count)
 int flush_memtables(struct compact_env *env, struct memtable *const *mems,
 		    size_t count, struct version_edit *edit)
 {
-	struct compact_sink sink = {.level = 0, .one_table = true};
+	struct compact_sink sink = {
+		.level = 0, .one_table = true, .separate = true};
 	struct lsm_slice skip;
 	struct frags frags;
 	struct iter *it;

@@ -106,6 +106,13 @@ int manifest_state_edit(const struct version *v,
 			sst_meta_release(&meta);
 		}
 	}
+	for (i = 0; !err && i < v->blob_count; i++) {
+		struct edit_blob b = {.what = EDIT_BLOB_ADD,
+				      .meta = v->blobs[i].file->meta,
+				      .live_bytes = v->blobs[i].live};
+
+		err = version_edit_blob(e, &b);
+	}
 	return err;
 }
 
@@ -293,6 +300,63 @@ static int replay_delete(struct replay *r, const struct edit_ref *d,
 	return 0;
 }
 
+static int replay_add_blob(struct replay *r, const struct edit_blob *e,
+			   uint64_t offset, size_t at)
+{
+	struct manifest_state *s = r->out;
+	struct version_blob *b;
+
+	if (at < s->blob_count)
+		return log_corrupt(r->vs->log, r->name, offset,
+				   "blob file %" PRIu64 " added twice",
+				   e->meta.number);
+	b = reallocarray(s->blobs, s->blob_count + 1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	s->blobs = b;
+	b += s->blob_count;
+	b->live = e->live_bytes;
+	b->file = blob_file_new(r->vs, &e->meta);
+	if (!b->file)
+		return -ENOMEM;
+	s->blob_count++;
+	if (e->meta.number >= s->next_file)
+		s->next_file = e->meta.number + 1;
+	return 0;
+}
+
+static int replay_blob(struct replay *r, const struct edit_blob *e,
+		       uint64_t offset)
+{
+	struct manifest_state *s = r->out;
+	struct version_blob *b;
+	/* What changes was mostly added not long ago. */
+	size_t i = s->blob_count;
+
+	while (i && s->blobs[i - 1].file->meta.number != e->meta.number)
+		i--;
+	if (e->what == EDIT_BLOB_ADD)
+		return replay_add_blob(r, e, offset, i ? i - 1 : s->blob_count);
+	if (!i)
+		return log_corrupt(r->vs->log, r->name, offset,
+				   "blob file %" PRIu64 " is not known",
+				   e->meta.number);
+	b = &s->blobs[i - 1];
+	if (e->what == EDIT_BLOB_DELETE) {
+		blob_file_free(b->file);
+		memmove(b, b + 1, (--s->blob_count - (i - 1)) * sizeof(*b));
+		return 0;
+	}
+	if (e->less > b->live ||
+	    e->more > b->file->meta.value_bytes - (b->live - e->less))
+		return log_corrupt(r->vs->log, r->name, offset,
+				   "live bytes of blob file %" PRIu64
+				   " do not add up",
+				   e->meta.number);
+	b->live = b->live - e->less + e->more;
+	return 0;
+}
+
 static size_t named_find(const struct manifest_state *s, const char *name,
 			 size_t len)
 {
@@ -373,6 +437,8 @@ static int replay_edit(struct replay *r, struct version_edit *e, bool first,
 		err = replay_add(r, &e->added[i], offset);
 	for (i = 0; !err && i < e->snapshot_count; i++)
 		err = replay_snapshot(r, &e->snapshots[i], offset);
+	for (i = 0; !err && i < e->blob_count; i++)
+		err = replay_blob(r, &e->blobs[i], offset);
 	return err;
 }
 
@@ -485,6 +551,9 @@ void manifest_state_release(struct manifest_state *s)
 			table_file_put(s->level[level][i]);
 		free(s->level[level]);
 	}
+	for (i = 0; i < s->blob_count; i++)
+		blob_file_put(s->blobs[i].file);
+	free(s->blobs);
 	named_snapshots_free(s->named, s->named_count);
 	memset(s, 0, sizeof(*s));
 }

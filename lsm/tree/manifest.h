@@ -22,6 +22,8 @@ int manifest_current(struct env_dir *dir, const struct logger *log,
 struct manifest_state {
 	struct table_file **level[LSM_LEVELS];
 	size_t count[LSM_LEVELS];
+	struct version_blob *blobs; /* one reference each; as they came */
+	size_t blob_count;
 	struct named_snapshot *named;
 	size_t named_count;
 	uint64_t next_file, log_number, last_seq;

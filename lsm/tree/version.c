@@ -101,6 +101,9 @@ void version_put(struct version *v)
 		free(v->level[level]);
 		free(v->largest_prefix[level]);
 	}
+	for (i = 0; i < v->blob_count; i++)
+		blob_file_put(v->blobs[i].file);
+	free(v->blobs);
 	free(v);
 }
 

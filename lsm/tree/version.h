@@ -7,6 +7,9 @@
  * key, disjoint, and no user key is split across two of its tables. Any key's
  * sequences in level n are newer than those in level n+1.
  *
+ * It also lists the blob files that its tables refer to, each with the bytes of
+ * values that are referred to, exactly. A file without any is not listed.
+ *
  * A struct version_set owns the present version, the manifest, the counters
  * that the manifest keeps (next file number, last sequence, log number) and the
  * named snapshots. Every change is a struct version_edit, applied by
@@ -23,6 +26,7 @@
 
 #include "lsm/base/file_name.h"
 #include "lsm/base/sync.h"
+#include "lsm/table/blob_reader.h"
 #include "lsm/table/merge_iter.h"
 #include "lsm/table/table_cache.h"
 #include "lsm/wal/wal.h"
@@ -40,6 +44,24 @@ struct table_file {
 	bool dropped;
 	struct table_file *next_obsolete; /* protected by vs->obsolete_mutex */
 	struct version_set *vs;
+};
+
+/* One blob file, shared by all versions that refer to it. */
+struct blob_file {
+	struct blob_meta meta; /* immutable */
+	struct blob_slot slot;
+	_Atomic uint32_t refs; /* of versions */
+	/* A value in it could not be read: it is not collected again. */
+	_Atomic bool damaged;
+	bool dropped;                    /* as in struct table_file */
+	struct blob_file *next_obsolete; /* protected by vs->obsolete_mutex */
+	struct version_set *vs;
+};
+
+/* A blob file as one version sees it. */
+struct version_blob {
+	struct blob_file *file;
+	uint64_t live; /* bytes of values that tables refer to */
 };
 
 /* Does [start, end) (len 0: unbounded) overlap the table? */
@@ -60,6 +82,10 @@ struct version {
 	bool has_ranges;                  /* any table with range tombstones */
 	bool level_ranges[LSM_LEVELS];    /* the same by level */
 	unsigned level_dense[LSM_LEVELS]; /* dense tables, by level */
+	struct version_blob *blobs;       /* by number */
+	size_t blob_count;
+	/* Sums over blobs: on disk, values in them, and those still live. */
+	uint64_t blob_file_bytes, blob_value_bytes, blob_live_bytes;
 };
 
 void version_ref(struct version *v);
@@ -78,6 +104,30 @@ size_t version_find(const struct version *v, unsigned level,
  */
 int version_lookup(struct version *v, struct lsm_slice key, uint64_t seq,
 		   unsigned flags, enum entry_kind *kind, struct sst_pin *pin);
+
+/* ---- values in blob files --------------------------------------------------
+ */
+
+/* The blob file, or NULL. */
+struct version_blob *version_find_blob(const struct version *v,
+				       uint64_t number);
+/* A block held while its values are used; start with = {0}. */
+struct blob_view {
+	struct cache_entry *entry;
+	uint64_t file, offset;
+};
+/*
+ * The value that a handle found in v's tables stands for; it lies in the view's
+ * block, so it is good until the view moves on or is released. fill: blocks
+ * that are read enter the cache. 0 or -errno; damage is reported.
+ */
+int version_blob_value(struct version *v, struct lsm_slice handle, bool fill,
+		       struct blob_view *view, struct lsm_slice *value);
+void blob_view_release(struct version_set *vs, struct blob_view *view);
+/* The same without touching the disk, else -EAGAIN; the caller is pinned, and
+ * the value is good under that pin. */
+int version_blob_cached(struct version *v, struct lsm_slice handle,
+			struct lsm_slice *value);
 
 /*
  * Appends the iterators a scan of [lower, upper) needs: one a level-0 table,
@@ -123,6 +173,16 @@ struct edit_snapshot {
 	uint64_t seq;
 };
 
+enum edit_blob_what { EDIT_BLOB_ADD, EDIT_BLOB_LIVE, EDIT_BLOB_DELETE };
+/* Who makes an edit adds files. How live bytes change follows from the tables
+ * of the edit; the set works it out and writes it down. */
+struct edit_blob {
+	enum edit_blob_what what;
+	struct blob_meta meta; /* LIVE and DELETE: only the number */
+	uint64_t live_bytes;   /* ADD */
+	uint64_t less, more;   /* LIVE: change of the live bytes */
+};
+
 /* What a manifest says of itself in its first record. */
 #define MANIFEST_FORMAT 1
 #define UUID_BYTES      16
@@ -142,6 +202,8 @@ struct version_edit {
 	size_t deleted_count, deleted_cap;
 	struct edit_snapshot *snapshots;
 	size_t snapshot_count, snapshot_cap;
+	struct edit_blob *blobs;
+	size_t blob_count, blob_cap;
 	bool has_log_number, has_last_seq;
 	uint64_t log_number; /* logs below it are not needed for recovery */
 	uint64_t last_seq;
@@ -159,6 +221,7 @@ int version_edit_delete(struct version_edit *e, unsigned level,
 			uint64_t number);
 int version_edit_snapshot(struct version_edit *e, bool add, const char *name,
 			  uint64_t seq);
+int version_edit_blob(struct version_edit *e, const struct edit_blob *b);
 /* The manifest's record of an edit (doc/FORMAT.md, manifest). Fields with an
  * unknown tag that is marked skippable are skipped, any other unknown tag is
  * -EPROTONOSUPPORT. */
@@ -201,10 +264,12 @@ struct version_set {
 	uint64_t manifest_number;
 	uint64_t manifest_base_bytes; /* its size with the snapshot alone */
 	int manifest_err;             /* sticky until version_set_resume() */
-	/* Tables that no version holds. */
+	struct blob_files blobs;      /* the open ones */
+	/* Tables and blob files that no version holds. */
 	struct mutex obsolete_mutex;
-	struct table_file *obsolete;   /* protected by obsolete_mutex */
-	_Atomic size_t obsolete_count; /* of these; a hint for who deletes */
+	struct table_file *obsolete;      /* protected by obsolete_mutex */
+	struct blob_file *obsolete_blobs; /* protected by obsolete_mutex */
+	_Atomic size_t obsolete_count;    /* of these; a hint for who deletes */
 	bool keep_obsolete; /* after a manifest error: delete nothing */
 };
 

@@ -116,6 +116,14 @@ static int version_finish(struct version *v)
 		}
 		v->has_ranges |= v->level_ranges[level];
 	}
+	for (i = 0; i < v->blob_count; i++) {
+		const struct version_blob *b = &v->blobs[i];
+
+		blob_file_ref(b->file);
+		v->blob_file_bytes += b->file->meta.file_bytes;
+		v->blob_value_bytes += b->file->meta.value_bytes;
+		v->blob_live_bytes += b->live;
+	}
 	return 0;
 }
 
@@ -139,6 +147,7 @@ static void version_discard(struct version *v)
 		free(v->level[level]);
 		free(v->largest_prefix[level]);
 	}
+	free(v->blobs);
 	free(v);
 }
 
@@ -152,6 +161,30 @@ static int level_alloc(struct version *v, unsigned level, size_t n)
 
 int version_new(struct version_set *vs, struct table_file **level[LSM_LEVELS],
 		const size_t count[LSM_LEVELS], struct version **out)
+{
+	return version_new_blobs(vs, level, count, NULL, 0, out);
+}
+
+/* The blob files with nothing counted as live yet. */
+static int copy_blobs(struct version *v, const struct version_blob *blobs,
+		      size_t count)
+{
+	v->blobs = calloc(count ? count : 1, sizeof(*v->blobs));
+	if (!v->blobs)
+		return -ENOMEM;
+	v->blob_count = count;
+	for (size_t i = 0; i < count; i++)
+		v->blobs[i].file = blobs[i].file;
+	if (count)
+		qsort(v->blobs, count, sizeof(*v->blobs), cmp_version_blob);
+	return 0;
+}
+
+int version_new_blobs(struct version_set *vs,
+		      struct table_file **level[LSM_LEVELS],
+		      const size_t count[LSM_LEVELS],
+		      const struct version_blob *blobs, size_t blob_count,
+		      struct version **out)
 {
 	struct version *v = version_alloc(vs);
 	int err = v ? 0 : -ENOMEM;
@@ -167,6 +200,10 @@ int version_new(struct version_set *vs, struct table_file **level[LSM_LEVELS],
 		qsort(v->level[l], count[l], sizeof(*v->level[l]),
 		      level_cmp(l));
 	}
+	if (!err)
+		err = copy_blobs(v, blobs, blob_count);
+	if (!err)
+		err = version_count_blobs(v, blobs);
 	if (!err)
 		err = version_finish(v);
 	if (err) {
@@ -322,7 +359,9 @@ int version_change_init(struct version_change *c, struct version *base,
 	}
 	for (level = 0; level < LSM_LEVELS; level++)
 		merge_added(&b, level, kept[level], tmp);
-	err = version_finish(c->next);
+	err = version_change_blobs(c, base, edit);
+	if (!err)
+		err = version_finish(c->next);
 	if (err == -EUCLEAN)
 		err = -EINVAL;
 out:
@@ -342,9 +381,14 @@ void version_change_release(struct version_change *c)
 
 	for (i = 0; i < c->fresh_count; i++)
 		table_file_put(c->fresh[i]);
+	for (i = 0; i < c->fresh_blob_count; i++)
+		blob_file_put(c->fresh_blobs[i]);
 	if (c->next)
 		version_put(c->next);
+	version_edit_release(&c->blob_edit);
 	free(c->fresh);
 	free(c->gone);
+	free(c->fresh_blobs);
+	free(c->gone_blobs);
 	memset(c, 0, sizeof(*c));
 }

@@ -14,9 +14,11 @@
  *    12  add table      table, below
  *    14  add snapshot   varint sequence | name
  *    16  del snapshot   name
- *    18  add blob       reserved: a blob file, its number and size
- *    20  blob live      reserved: change of a blob file's live bytes
- *    22  del blob       reserved
+ *    18  add blob       varint number | varint file bytes | varint values |
+ *                       varint value bytes | varint live bytes
+ *    20  blob live      varint number | varint bytes that were live and are no
+ *                       more | varint bytes that are live and were not
+ *    22  del blob       varint number: without live bytes
  *
  *   table     = varint level | varint number | varint file bytes |
  *               varint flags (1: the largest bound is exclusive) |
@@ -24,14 +26,16 @@
  *               varint min sequence | varint max sequence | varint entries |
  *               varint deletions | varint range deletions | varint raw bytes |
  *               fields, to the end of the payload
- *   table field 2  blob references; reserved
+ *   table field 2  blob references: for each file, ascending, varint number |
+ *                  varint bytes of values
  *
  * A reader that does not know a tag skips the field when the tag is odd and
  * refuses the record (-EPROTONOSUPPORT) when it is even: so a new odd tag is
  * one that an old program may lose. A change that no single field shows sets
  * an incompat bit in the header. The first record of a manifest, and only it,
  * has a header. The order of fields does not matter, save that tables deleted
- * go before tables added when both name one table: that is a move.
+ * go before tables added when both name one table: that is a move; and blob
+ * files are added before their live bytes change, and deleted after.
  *
  * Plain functions over the caller's memory; any thread.
  */
@@ -50,7 +54,12 @@ enum edit_tag {
 	TAG_ADD_TABLE = 12,
 	TAG_ADD_SNAPSHOT = 14,
 	TAG_DELETE_SNAPSHOT = 16,
+	TAG_ADD_BLOB = 18,
+	TAG_BLOB_LIVE = 20,
+	TAG_DELETE_BLOB = 22,
 };
+
+#define TABLE_FIELD_BLOBS 2
 
 #define TABLE_FLAG_EXCLUSIVE 1u
 #define HEADER_BYTES         (4 + 8 + 8 + UUID_BYTES)
@@ -72,6 +81,7 @@ void version_edit_release(struct version_edit *e)
 	free(e->added);
 	free(e->deleted);
 	free(e->snapshots);
+	free(e->blobs);
 	memset(e, 0, sizeof(*e));
 }
 
@@ -152,6 +162,16 @@ int version_edit_snapshot(struct version_edit *e, bool add, const char *name,
 	return edit_snapshot(e, add, lsm_slice(name, len), add ? seq : 0);
 }
 
+int version_edit_blob(struct version_edit *e, const struct edit_blob *b)
+{
+	int err = grow((void **)&e->blobs, e->blob_count, &e->blob_cap,
+		       sizeof(*e->blobs));
+
+	if (!err)
+		e->blobs[e->blob_count++] = *b;
+	return err;
+}
+
 /* ---- writing ------------------------------------------------------------ */
 
 static int put_field(struct buf *out, enum edit_tag tag, struct lsm_slice v)
@@ -179,6 +199,19 @@ static int put_header(struct buf *out, const struct edit_header *h)
 	return put_field(out, TAG_HEADER, lsm_slice(p, sizeof(p)));
 }
 
+static int put_blob_refs(struct buf *out, const struct sst_meta *m)
+{
+	struct buf refs = {0};
+	int err = sst_meta_encode_blobs(m, &refs);
+
+	if (!err)
+		err = buf_append_varint(out, TABLE_FIELD_BLOBS);
+	if (!err)
+		err = buf_append_slice(out, buf_slice(&refs));
+	buf_release(&refs);
+	return err;
+}
+
 static int put_table(struct buf *out, struct buf *tmp,
 		     const struct edit_table *t)
 {
@@ -201,7 +234,28 @@ static int put_table(struct buf *out, struct buf *tmp,
 		err = buf_append_slice(tmp, buf_slice(&m->largest));
 	for (i = 0; !err && i < sizeof(after) / sizeof(*after); i++)
 		err = buf_append_varint(tmp, after[i]);
+	if (!err && m->blob_count)
+		err = put_blob_refs(tmp, m);
 	return err ? err : put_field(out, TAG_ADD_TABLE, buf_slice(tmp));
+}
+
+static int put_blob(struct buf *out, const struct edit_blob *b)
+{
+	uint8_t buf[5 * VARINT64_MAX], *p = put_varint64(buf, b->meta.number);
+	enum edit_tag tag = TAG_DELETE_BLOB;
+
+	if (b->what == EDIT_BLOB_ADD) {
+		tag = TAG_ADD_BLOB;
+		p = put_varint64(p, b->meta.file_bytes);
+		p = put_varint64(p, b->meta.values);
+		p = put_varint64(p, b->meta.value_bytes);
+		p = put_varint64(p, b->live_bytes);
+	} else if (b->what == EDIT_BLOB_LIVE) {
+		tag = TAG_BLOB_LIVE;
+		p = put_varint64(p, b->less);
+		p = put_varint64(p, b->more);
+	}
+	return put_field(out, tag, lsm_slice(buf, p - buf));
 }
 
 static int put_deleted(struct buf *out, const struct edit_ref *d)
@@ -246,6 +300,8 @@ int version_edit_encode(const struct version_edit *e, struct buf *out)
 		err = put_table(out, &tmp, &e->added[i]);
 	for (i = 0; !err && i < e->snapshot_count; i++)
 		err = put_snapshot(out, &tmp, &e->snapshots[i]);
+	for (i = 0; !err && i < e->blob_count; i++)
+		err = put_blob(out, &e->blobs[i]);
 	buf_release(&tmp);
 	return err;
 }
@@ -312,14 +368,23 @@ static bool table_sane(const struct edit_table *t)
 	       m->max_seq <= SEQ_MAX && m->deletions <= m->entries;
 }
 
-static int read_table_fields(struct cursor *c)
+static int read_table_fields(struct cursor *c, struct sst_meta *m)
 {
 	while (!c->bad && c->p < c->end) {
 		uint64_t tag = take_varint(c);
+		struct lsm_slice v = take_slice(c);
+		int err;
 
-		take_slice(c);
-		if (!c->bad && !tag_skippable(tag))
+		if (c->bad)
+			break;
+		if (tag == TABLE_FIELD_BLOBS) {
+			err = m->blob_count ? -EUCLEAN
+					    : sst_meta_decode_blobs(m, v);
+			if (err)
+				return err;
+		} else if (!tag_skippable(tag)) {
 			return -EPROTONOSUPPORT;
+		}
 	}
 	return c->bad ? -EUCLEAN : 0;
 }
@@ -353,7 +418,7 @@ static int read_table(struct version_edit *e, struct cursor *c)
 	err = -EPROTONOSUPPORT;
 	if (flags & ~(uint64_t)TABLE_FLAG_EXCLUSIVE)
 		goto out;
-	err = read_table_fields(c);
+	err = read_table_fields(c, m);
 	if (!err)
 		err = version_edit_add(e, t.level, m);
 out:
@@ -410,6 +475,28 @@ static int read_number(struct cursor *c, bool *has, uint64_t *out)
 	return 0;
 }
 
+static int read_blob(struct version_edit *e, enum edit_blob_what what,
+		     struct cursor *c)
+{
+	struct edit_blob b = {.what = what};
+
+	b.meta.number = take_varint(c);
+	if (what == EDIT_BLOB_ADD) {
+		b.meta.file_bytes = take_varint(c);
+		b.meta.values = take_varint(c);
+		b.meta.value_bytes = take_varint(c);
+		b.live_bytes = take_varint(c);
+	} else if (what == EDIT_BLOB_LIVE) {
+		b.less = take_varint(c);
+		b.more = take_varint(c);
+	}
+	if (c->bad || c->p != c->end || !b.meta.number ||
+	    b.meta.value_bytes > INT64_MAX || b.more > INT64_MAX ||
+	    b.live_bytes > b.meta.value_bytes)
+		return -EUCLEAN;
+	return version_edit_blob(e, &b);
+}
+
 static int read_field(struct version_edit *e, uint64_t tag, struct lsm_slice v)
 {
 	struct cursor c = cursor_of(v);
@@ -433,6 +520,12 @@ static int read_field(struct version_edit *e, uint64_t tag, struct lsm_slice v)
 		return read_snapshot(e, true, &c);
 	case TAG_DELETE_SNAPSHOT:
 		return read_snapshot(e, false, &c);
+	case TAG_ADD_BLOB:
+		return read_blob(e, EDIT_BLOB_ADD, &c);
+	case TAG_BLOB_LIVE:
+		return read_blob(e, EDIT_BLOB_LIVE, &c);
+	case TAG_DELETE_BLOB:
+		return read_blob(e, EDIT_BLOB_DELETE, &c);
 	default:
 		return tag_skippable(tag) ? 0 : -EPROTONOSUPPORT;
 	}

@@ -26,11 +26,15 @@ static int table_to_text(const struct edit_table *t, struct buf *out)
 				 "%c seqs=[%" PRIu64 "..%" PRIu64
 				 "] entries=%" PRIu64 " deletions=%" PRIu64
 				 " range_deletions=%" PRIu64
-				 " raw_bytes=%" PRIu64 "}",
+				 " raw_bytes=%" PRIu64,
 				 m->largest_exclusive ? ')' : ']', m->min_seq,
 				 m->max_seq, m->entries, m->deletions,
 				 m->range_deletions, m->raw_bytes);
-	return err;
+	for (size_t i = 0; !err && i < m->blob_count; i++)
+		err = buf_printf(out, "%s%" PRIu64 ":%" PRIu64,
+				 i ? "," : " blobs=", m->blobs[i].file,
+				 m->blobs[i].bytes);
+	return err ? err : buf_append(out, "}", 1);
 }
 
 static int header_to_text(const struct edit_header *h, struct buf *out)
@@ -58,6 +62,25 @@ static int snapshot_to_text(const struct edit_snapshot *s, struct buf *out)
 	return err ? err : buf_append(out, "}", 1);
 }
 
+static int blob_to_text(const struct edit_blob *b, struct buf *out)
+{
+	uint64_t n = b->meta.number;
+
+	if (b->what == EDIT_BLOB_DELETE)
+		return buf_printf(out, " del_blob{number=%" PRIu64 "}", n);
+	if (b->what == EDIT_BLOB_LIVE)
+		return buf_printf(out,
+				  " blob_live{number=%" PRIu64 " less=%" PRIu64
+				  " more=%" PRIu64 "}",
+				  n, b->less, b->more);
+	return buf_printf(out,
+			  " add_blob{number=%" PRIu64 " bytes=%" PRIu64
+			  " values=%" PRIu64 " value_bytes=%" PRIu64
+			  " live_bytes=%" PRIu64 "}",
+			  n, b->meta.file_bytes, b->meta.values,
+			  b->meta.value_bytes, b->live_bytes);
+}
+
 int version_edit_to_text(const struct version_edit *e, struct buf *out)
 {
 	size_t i;
@@ -78,5 +101,7 @@ int version_edit_to_text(const struct version_edit *e, struct buf *out)
 		err = table_to_text(&e->added[i], out);
 	for (i = 0; !err && i < e->snapshot_count; i++)
 		err = snapshot_to_text(&e->snapshots[i], out);
+	for (i = 0; !err && i < e->blob_count; i++)
+		err = blob_to_text(&e->blobs[i], out);
 	return err;
 }

@@ -51,26 +51,32 @@ void version_set_use_file(struct version_set *vs, uint64_t number)
 
 /* ---- deleting ----------------------------------------------------------- */
 
-static void delete_table(struct version_set *vs, struct table_file *f)
+static void delete_file(struct version_set *vs, enum file_kind kind,
+			uint64_t number)
 {
 	char name[FILE_NAME_MAX];
 	int err;
 
-	file_name(name, FILE_SST, f->meta.number);
+	file_name(name, kind, number);
 	err = env_dir_delete(vs->dir, name);
 	if (err)
 		logger_printf(vs->log, LSM_LOG_WARN,
 			      "%s: cannot delete: error %d", name, err);
 }
 
-static struct table_file *detach_obsolete(struct version_set *vs, bool always)
+static struct table_file *detach_obsolete(struct version_set *vs, bool always,
+					  struct blob_file **blobs)
 {
 	struct table_file *list = NULL;
+
+	*blobs = NULL;
 
 	mutex_lock(&vs->obsolete_mutex);
 	if (always || !vs->keep_obsolete) {
 		list = vs->obsolete;
 		vs->obsolete = NULL;
+		*blobs = vs->obsolete_blobs;
+		vs->obsolete_blobs = NULL;
 		atomic_store_explicit(&vs->obsolete_count, 0,
 				      memory_order_relaxed);
 	}
@@ -87,19 +93,40 @@ static void free_obsolete(struct version_set *vs, struct table_file *list,
 		list = f->next_obsolete;
 		table_cache_evict(vs->tables, &f->slot);
 		if (f->dropped && unlink)
-			delete_table(vs, f);
+			delete_file(vs, FILE_SST, f->meta.number);
 		table_file_free(f);
+	}
+}
+
+static void free_blobs(struct version_set *vs, struct blob_file *list,
+		       bool unlink)
+{
+	while (list) {
+		struct blob_file *f = list;
+
+		list = f->next_obsolete;
+		blob_files_evict(&vs->blobs, &f->slot);
+		if (f->dropped && unlink)
+			delete_file(vs, FILE_BLOB, f->meta.number);
+		blob_file_free(f);
 	}
 }
 
 void version_set_delete_obsolete(struct version_set *vs)
 {
-	free_obsolete(vs, detach_obsolete(vs, false), true);
+	struct blob_file *blobs;
+
+	free_obsolete(vs, detach_obsolete(vs, false, &blobs), true);
+	free_blobs(vs, blobs, true);
 }
 
 void version_set_free_obsolete(struct version_set *vs)
 {
-	free_obsolete(vs, detach_obsolete(vs, true), !vs->keep_obsolete);
+	struct blob_file *blobs;
+
+	free_obsolete(vs, detach_obsolete(vs, true, &blobs),
+		      !vs->keep_obsolete);
+	free_blobs(vs, blobs, !vs->keep_obsolete);
 }
 
 /* ---- changes ------------------------------------------------------------ */
@@ -185,7 +212,9 @@ static int manifest_failed(struct version_set *vs, int err)
 	return err;
 }
 
-static int write_edit(struct version_set *vs, const struct version_edit *edit)
+/* blobs: what edit does to the blob files. */
+static int write_edit(struct version_set *vs, const struct version_edit *edit,
+		      const struct version_edit *blobs)
 {
 	struct version_edit counters = {.has_next_file = true};
 	struct buf rec = {0};
@@ -204,6 +233,8 @@ static int write_edit(struct version_set *vs, const struct version_edit *edit)
 	err = version_edit_encode(&counters, &rec);
 	if (!err)
 		err = version_edit_encode(edit, &rec);
+	if (!err)
+		err = version_edit_encode(blobs, &rec);
 	if (!err) {
 		err = wal_writer_append(vs->manifest, lsm_slice(NULL, 0),
 					buf_slice(&rec), &end);
@@ -229,6 +260,8 @@ static void install(struct version_set *vs, struct version_change *c,
 	c->next = NULL;
 	for (i = 0; i < c->gone_count; i++)
 		c->gone[i]->dropped = true;
+	for (i = 0; i < c->gone_blob_count; i++)
+		c->gone_blobs[i]->dropped = true;
 	if (edit->has_log_number)
 		vs->log_number = edit->log_number;
 	if (edit->has_last_seq && edit->last_seq > vs->last_seq)
@@ -261,13 +294,15 @@ int version_set_apply(struct version_set *vs, const struct version_edit *edit,
 	if (!err && !vs->manifest)
 		err = -EROFS;
 	if (!err)
-		err = write_edit(vs, edit);
+		err = write_edit(vs, edit, &change.blob_edit);
 	if (!err)
 		install(vs, &change, &named, edit, installed, arg);
 	/* Nothing that holds data names them, once a fresh manifest is there;
 	 * until then keep_obsolete keeps them. */
 	for (i = 0; err && i < change.fresh_count; i++)
 		change.fresh[i]->dropped = true;
+	for (i = 0; err && i < change.fresh_blob_count; i++)
+		change.fresh_blobs[i]->dropped = true;
 	version_change_release(&change);
 	named_snapshots_free(named.named, named.count);
 	mutex_unlock(&vs->apply_mutex);

@@ -27,6 +27,9 @@ static int cmp_u64(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Blob files that are open at once. */
+#define BLOB_FILES_OPEN_MAX 256
+
 struct strays {
 	uint64_t *live; /* sorted */
 	size_t live_count;
@@ -41,6 +44,7 @@ static bool is_stray(const struct strays *s, const char *name)
 
 	switch (file_name_parse(name, &number)) {
 	case FILE_SST:
+	case FILE_BLOB: /* one counter numbers all */
 		return !bsearch(&number, s->live, s->live_count, sizeof(number),
 				cmp_u64);
 	case FILE_MANIFEST:
@@ -77,7 +81,7 @@ int version_set_delete_strays(struct version_set *vs)
 	struct strays s = {.manifest = vs->manifest_number};
 	const struct version *v = vs->current;
 	unsigned level;
-	size_t i, n = 0;
+	size_t i, n = v->blob_count;
 	int err = 0;
 
 	for (level = 0; level < LSM_LEVELS; level++)
@@ -89,6 +93,8 @@ int version_set_delete_strays(struct version_set *vs)
 		for (i = 0; i < v->count[level]; i++)
 			s.live[s.live_count++] =
 				v->level[level][i]->meta.number;
+	for (i = 0; i < v->blob_count; i++)
+		s.live[s.live_count++] = v->blobs[i].file->meta.number;
 	qsort(s.live, n, sizeof(*s.live), cmp_u64);
 	err = env_dir_list(vs->dir, note_stray, &s);
 	for (i = 0; !err && i < s.count; i++) {
@@ -105,6 +111,7 @@ int version_set_delete_strays(struct version_set *vs)
 
 struct found_table {
 	uint64_t number, bytes;
+	enum file_kind kind;
 };
 
 /* What lies in the directory. */
@@ -125,7 +132,7 @@ static int note_found(void *arg, const char *name, uint64_t bytes)
 		f->data = true;
 	if (number)
 		version_set_use_file(f->vs, number);
-	if (kind != FILE_SST)
+	if (kind != FILE_SST && kind != FILE_BLOB)
 		return 0;
 	if (f->count == f->cap) {
 		size_t cap = f->cap ? f->cap * 2 : 64;
@@ -136,6 +143,7 @@ static int note_found(void *arg, const char *name, uint64_t bytes)
 		f->table = p;
 		f->cap = cap;
 	}
+	f->table[f->count].kind = kind;
 	f->table[f->count].number = number;
 	f->table[f->count++].bytes = bytes;
 	return 0;
@@ -145,36 +153,53 @@ static int cmp_found(const void *a, const void *b)
 {
 	const struct found_table *x = a, *y = b;
 
-	return x->number < y->number ? -1 : x->number > y->number;
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return x->kind < y->kind ? -1 : x->kind > y->kind;
+}
+
+/* A table or blob file must be there, and whole. */
+static int check_file(struct version_set *vs, const struct found *found,
+		      enum file_kind kind, uint64_t number, uint64_t bytes)
+{
+	struct found_table key = {.number = number, .kind = kind}, *f;
+	char name[FILE_NAME_MAX];
+
+	f = found->count ? bsearch(&key, found->table, found->count,
+				   sizeof(key), cmp_found)
+			 : NULL;
+	if (f && f->bytes == bytes)
+		return 0;
+	file_name(name, kind, number);
+	return f ? log_corrupt(vs->log, name, f->bytes,
+			       "is %" PRIu64 " bytes long, not %" PRIu64,
+			       f->bytes, bytes)
+		 : log_corrupt(vs->log, name, 0, "missing");
 }
 
 /* Every table must be there, and whole. All that are not are logged. */
 static int check_tables(struct version_set *vs, const struct found *found)
 {
 	const struct version *v = vs->current;
-	char name[FILE_NAME_MAX];
 	unsigned level;
 	size_t i;
-	int err = 0;
+	int err = 0, one;
 
 	for (level = 0; level < LSM_LEVELS; level++) {
 		for (i = 0; i < v->count[level]; i++) {
 			const struct sst_meta *m = &v->level[level][i]->meta;
-			struct found_table key = {m->number, 0}, *f;
 
-			f = found->count
-				    ? bsearch(&key, found->table, found->count,
-					      sizeof(key), cmp_found)
-				    : NULL;
-			if (f && f->bytes == m->file_bytes)
-				continue;
-			file_name(name, FILE_SST, m->number);
-			err = f ? log_corrupt(vs->log, name, f->bytes,
-					      "is %" PRIu64
-					      " bytes long, not %" PRIu64,
-					      f->bytes, m->file_bytes)
-				: log_corrupt(vs->log, name, 0, "missing");
+			one = check_file(vs, found, FILE_SST, m->number,
+					 m->file_bytes);
+			err = err ? err : one;
 		}
+	}
+	for (i = 0; i < v->blob_count; i++) {
+		const struct blob_meta *m = &v->blobs[i].file->meta;
+
+		one = check_file(vs, found, FILE_BLOB, m->number,
+				 m->file_bytes);
+		err = err ? err : one;
 	}
 	return err;
 }
@@ -189,7 +214,8 @@ static int recover(struct version_set *vs, uint64_t number,
 	err = manifest_read(vs, number, &state);
 	if (err)
 		return err;
-	err = version_new(vs, state.level, state.count, &vs->current);
+	err = version_new_blobs(vs, state.level, state.count, state.blobs,
+				state.blob_count, &vs->current);
 	if (!err) {
 		memcpy(vs->uuid, state.uuid, UUID_BYTES);
 		if (state.next_file)
@@ -239,6 +265,8 @@ void version_set_init(struct version_set *vs, struct mutex *mutex,
 	vs->log = log;
 	vs->oldest_snapshot = SEQ_MAX;
 	atomic_init(&vs->next_file, 1);
+	blob_files_init(&vs->blobs, dir, table_cache_blocks(tables), log,
+			BLOB_FILES_OPEN_MAX);
 }
 
 int version_set_open(struct version_set *vs, struct mutex *mutex,
@@ -279,6 +307,7 @@ void version_set_close(struct version_set *vs)
 	if (vs->manifest)
 		wal_writer_close(vs->manifest, false);
 	named_snapshots_free(vs->named, vs->named_count);
+	blob_files_release(&vs->blobs);
 	mutex_destroy(&vs->apply_mutex);
 	mutex_destroy(&vs->obsolete_mutex);
 	memset(vs, 0, sizeof(*vs));

@@ -103,7 +103,8 @@ static inline void script_print(void *arg, enum lsm_log_level level,
 	fprintf(stderr, "# %s\n", msg);
 }
 
-/* DB_LOG=1 shows what the store says. */
+/* DB_LOG=1 shows what the store says. With an odd seed values go into blob
+ * files. */
 static inline void script_init(struct script *s, uint64_t seed, unsigned steps)
 {
 	memset(s, 0, sizeof(*s));
@@ -123,6 +124,9 @@ static inline void script_init(struct script *s, uint64_t seed, unsigned steps)
 		.level0_compact_trigger = 2,
 		.no_background_compaction = true,
 		.wal_sync_interval_ms = UINT32_MAX,
+		/* most values are of 4 to 43 bytes */
+		.blob_bytes = seed % 2 ? 20 : 0,
+		.blob_file_bytes = 4096,
 	};
 	if (getenv("DB_LOG")) {
 		s->options.log = script_print;

@@ -96,7 +96,7 @@ static void run_through(struct script *s, const struct fault *f)
 START_TEST(refused_calls_are_reported_and_the_store_resumes)
 {
 	const struct fault *f = &faults[_i];
-	uint64_t seed = test_seed(500), call, calls;
+	uint64_t seed = test_seed(500 + (unsigned)_i), call, calls;
 	const char *every = getenv("DB_IO_STEP");
 	struct script *s = malloc(sizeof(*s));
 
@@ -153,9 +153,9 @@ static void check_filled(struct lsm_db *db, unsigned n)
 	lsm_unpin(&pin);
 }
 
-static void open_small_disk(struct script *s)
+static void open_small_disk(struct script *s, uint64_t seed)
 {
-	script_init(s, 1, 0);
+	script_init(s, seed, 0);
 	s->options.write_buffer_bytes = 32768;
 	s->options.no_background_compaction = false;
 	ck_ok(lsm_open(SCRIPT_PATH, &s->options, &s->db));
@@ -168,7 +168,7 @@ START_TEST(full_disk_refuses_writes_and_resumes_when_told)
 	unsigned n;
 
 	ck_assert_ptr_nonnull(s);
-	open_small_disk(s);
+	open_small_disk(s, (uint64_t)_i);
 	n = fill_disk(s->db);
 	check_filled(s->db, n);
 	env_fault_set_capacity(s->env, 0);
@@ -193,7 +193,7 @@ START_TEST(full_disk_resumes_by_itself_when_space_comes_back)
 	unsigned n;
 
 	ck_assert_ptr_nonnull(s);
-	open_small_disk(s);
+	open_small_disk(s, (uint64_t)_i);
 	n = fill_disk(s->db);
 	env_fault_set_capacity(s->env, 0);
 	for (unsigned i = 0; i < 200 && r; i++) {
@@ -216,8 +216,10 @@ int main(void)
 	tcase_set_timeout(t, 600);
 	tcase_add_loop_test(t, refused_calls_are_reported_and_the_store_resumes,
 			    0, (int)(sizeof(faults) / sizeof(faults[0])));
-	tcase_add_test(t, full_disk_refuses_writes_and_resumes_when_told);
-	tcase_add_test(t, full_disk_resumes_by_itself_when_space_comes_back);
+	tcase_add_loop_test(t, full_disk_refuses_writes_and_resumes_when_told,
+			    0, 2);
+	tcase_add_loop_test(
+		t, full_disk_resumes_by_itself_when_space_comes_back, 0, 2);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }

@@ -71,6 +71,9 @@ static void world_init(struct world *w, uint64_t seed)
 		.max_open_tables = 8,
 		.wal_sync_interval_ms = 20,
 		.prefix_bytes = rnd_below(&w->seed, 8),
+		/* sizes of values: 4 to 43, 300, 6000 */
+		.blob_bytes = seed % 4 < 2 ? 0 : 20 << rnd_below(&w->seed, 5),
+		.blob_file_bytes = 8192 << rnd_below(&w->seed, 3),
 	};
 	world_open(w);
 }
@@ -85,7 +88,18 @@ static void world_end(struct world *w)
 {
 	for (unsigned i = 0; i < LIVE; i++)
 		release_live(w, i);
+	/* also recounts the live bytes of blob files */
 	ck_ok(lsm_verify(w->db, NULL, NULL));
+	if (w->options.blob_bytes) {
+		struct lsm_stats stats;
+
+		lsm_get_stats(w->db, &stats);
+		ck_assert_uint_gt(stats.blob_files, 0);
+		printf("# %u blob files, %llu of %llu bytes live\n",
+		       stats.blob_files,
+		       (unsigned long long)stats.blob_live_bytes,
+		       (unsigned long long)stats.blob_value_bytes);
+	}
 	ck_ok(lsm_close(w->db));
 	if (w->env)
 		env_fault_free(w->env);
@@ -100,6 +114,8 @@ static void step_reopen(struct world *w)
 	ck_ok(lsm_close(w->db));
 	/* tables with and without, and with other ones, stand side by side */
 	w->options.prefix_bytes = rnd_below(&w->seed, 8);
+	if (w->options.blob_bytes)
+		w->options.blob_bytes = 20 << rnd_below(&w->seed, 5);
 	world_open(w);
 }
 

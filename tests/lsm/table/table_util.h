@@ -13,6 +13,7 @@
 #include "lsm/base/file_name.h"
 #include "lsm/base/hash.h"
 #include "lsm/env/env_fault.h"
+#include "lsm/table/blob_format.h"
 #include "lsm/table/sst.h"
 #include "tests/check_main.h"
 
@@ -147,7 +148,8 @@ static inline struct lsm_slice random_key(struct rng *r, uint8_t *out)
 static inline void model_fill(struct model *m, struct rng *r, size_t count,
 			      size_t value_max)
 {
-	uint8_t key[400], *value = malloc(value_max + 1);
+	uint8_t key[400], handle[BLOB_HANDLE_MAX];
+	uint8_t *value = malloc(value_max + BLOB_HANDLE_MAX);
 	size_t i;
 
 	ck_assert_ptr_nonnull(value);
@@ -160,6 +162,16 @@ static inline void model_fill(struct model *m, struct rng *r, size_t count,
 
 		for (j = 0; j < len; j++)
 			value[j] = (uint8_t)(fill + j / 16);
+		if (kind == KIND_BLOB) {
+			struct blob_handle h = {.file = 1 + rng_below(r, 9),
+						.offset = rng_below(r, 1 << 30),
+						.bytes = fill,
+						.index = (uint32_t)i,
+						.len = 1 + fill};
+
+			len = blob_handle_encode(&h, handle);
+			memcpy(value, handle, len);
+		}
 		model_add(
 			m, k,
 			tag_make(1 + rng_below(r, 1000), (enum entry_kind)kind),

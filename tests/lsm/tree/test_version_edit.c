@@ -3,6 +3,23 @@
  * do harm. */
 #include "tree_test.h"
 
+static void random_blob(struct version_edit *e, uint64_t *s)
+{
+	struct edit_blob b = {.what = (enum edit_blob_what)(rnd(s) % 3)};
+
+	b.meta.number = rnd(s) | 1;
+	if (b.what == EDIT_BLOB_ADD) {
+		b.meta.file_bytes = rnd(s);
+		b.meta.values = rnd(s);
+		b.meta.value_bytes = rnd(s) >> 1;
+		b.live_bytes = b.meta.value_bytes / 3;
+	} else if (b.what == EDIT_BLOB_LIVE) {
+		b.less = rnd(s);
+		b.more = rnd(s) >> 1;
+	}
+	OK(version_edit_blob(e, &b));
+}
+
 static void random_edit(struct version_edit *e, uint64_t *s)
 {
 	char a[32], b[32];
@@ -32,11 +49,15 @@ static void random_edit(struct version_edit *e, uint64_t *s)
 		m.entries = rnd(s);
 		m.deletions = m.entries / 2;
 		m.range_deletions = rnd(s);
+		for (uint64_t k = rnd(s) % 4; k; k--)
+			OK(sst_meta_add_blob(&m, 1 + rnd(s) % 50,
+					     1 + rnd(s) % 1000000));
 		OK(version_edit_add(e, (unsigned)(rnd(s) % LSM_LEVELS), &m));
 		ck_assert_ptr_null(m.smallest.data);
 		OK(version_edit_delete(e, (unsigned)(rnd(s) % LSM_LEVELS),
 				       rnd(s)));
 		OK(version_edit_snapshot(e, i & 1, a, rnd(s) & SEQ_MAX));
+		random_blob(e, s);
 	}
 }
 
@@ -77,6 +98,8 @@ START_TEST(edit_survives_encoding)
 					  d.added[k].meta.max_seq);
 			ck_assert_uint_eq(e.added[k].meta.raw_bytes,
 					  d.added[k].meta.raw_bytes);
+			ck_assert(sst_meta_blobs_equal(&e.added[k].meta,
+						       &d.added[k].meta));
 			ck_assert(e.added[k].meta.largest_exclusive ==
 				  d.added[k].meta.largest_exclusive);
 		}
@@ -158,7 +181,7 @@ START_TEST(unknown_odd_tag_is_skipped_and_even_refused)
 	OK(version_edit_decode(&d, buf_slice(&rec)));
 	ck_assert(d.has_log_number);
 	ck_assert_uint_eq(d.log_number, 7);
-	OK(buf_append_varint(&rec, 18)); /* reserved for blobs */
+	OK(buf_append_varint(&rec, 1002));
 	OK(buf_append_slice(&rec, slice_str("x")));
 	ck_assert_int_eq(version_edit_decode(&d, buf_slice(&rec)),
 			 -EPROTONOSUPPORT);

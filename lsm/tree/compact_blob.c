@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compact_blob.c - the part of the sink that deals with blob files.
+ *
+ * A flush puts large values into a blob file and their handles into the table.
+ * A compaction passes handles on, but values in files that are mostly dead are
+ * read and written into a new blob file, so that in the end the old one can go.
+ *
+ * A handle is known only when its block is cut. Until then the entries from the
+ * first value of that block on wait, in order: their keys and small values are
+ * few, as a block is; when many small entries come between large values the
+ * block is cut early.
+ *
+ * One thread.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lsm/tree/compact_sink.h"
+
+/* Bytes of keys and small values that may wait for a block. */
+#define PENDING_BYTES (256u << 10)
+
+bool blob_mostly_dead(const struct version_blob *b)
+{
+	return b->live < b->file->meta.value_bytes / 2;
+}
+
+/* ---- writing ------------------------------------------------------------ */
+
+static int open_blob(struct compact_sink *s)
+{
+	struct version_set *vs = s->env->vs;
+	char name[FILE_NAME_MAX];
+	int err;
+
+	s->blob_number = version_set_new_file(vs);
+	s->blob_paced = 0;
+	file_name(name, FILE_BLOB, s->blob_number);
+	err = blob_writer_open(vs->dir, name, s->blob_number,
+			       s->env->options->sst.lz4, &s->blob);
+	if (err)
+		s->blob = NULL;
+	return err;
+}
+
+static int finish_blob(struct compact_sink *s)
+{
+	struct edit_blob e = {.what = EDIT_BLOB_ADD};
+	struct blob_writer *w = s->blob;
+	int err = sink_note_made(s, FILE_BLOB, s->blob_number);
+
+	if (err)
+		return err;
+	s->blob = NULL;
+	err = blob_writer_finish(w, &e.meta);
+	if (err)
+		return err;
+	s->env->written_bytes += e.meta.file_bytes;
+	s->env->blob_bytes += e.meta.file_bytes;
+	/* Every value in it got its handle into a table of this edit. */
+	e.live_bytes = e.meta.value_bytes;
+	return version_edit_blob(s->edit, &e);
+}
+
+static int emit_pending(struct compact_sink *s, const struct sink_pending *p,
+			struct blob_handle place)
+{
+	struct lsm_slice value =
+		lsm_slice(s->bytes.data + p->value, p->value_len);
+	uint8_t handle[BLOB_HANDLE_MAX];
+
+	if (p->blob) {
+		place.index = p->index;
+		place.len = p->len;
+		value = lsm_slice(handle, blob_handle_encode(&place, handle));
+	}
+	return sink_emit(s, lsm_slice(s->bytes.data + p->key, p->key_len),
+			 p->tag, value, p->first);
+}
+
+/* Cuts the open block and lets go what waits for it. */
+static int flush_pending(struct compact_sink *s)
+{
+	struct blob_handle place = {0};
+	int err = 0;
+
+	if (s->blob_open)
+		err = blob_writer_cut(s->blob, &place);
+	s->blob_open = 0;
+	for (size_t i = 0; i < s->pending_count && !err; i++)
+		err = emit_pending(s, &s->pending[i], place);
+	s->pending_count = 0;
+	buf_clear(&s->bytes);
+	if (!err && s->blob && s->env->options->blob_file_bytes &&
+	    blob_writer_bytes(s->blob) >= s->env->options->blob_file_bytes)
+		err = finish_blob(s);
+	return err;
+}
+
+static int push_pending(struct compact_sink *s, struct sink_pending p,
+			struct lsm_slice key, struct lsm_slice value)
+{
+	int err;
+
+	if (s->pending_count == s->pending_cap) {
+		size_t cap = s->pending_cap ? 2 * s->pending_cap : 64;
+		void *a = reallocarray(s->pending, cap, sizeof(*s->pending));
+
+		if (!a)
+			return -ENOMEM;
+		s->pending = a;
+		s->pending_cap = cap;
+	}
+	p.key = s->bytes.len;
+	p.key_len = key.len;
+	p.value = p.key + key.len;
+	p.value_len = value.len;
+	err = buf_append(&s->bytes, key.data, key.len);
+	if (!err)
+		err = buf_append(&s->bytes, value.data, value.len);
+	if (!err)
+		s->pending[s->pending_count++] = p;
+	return err;
+}
+
+static int keep_plain(struct compact_sink *s, const struct iter *it, bool first)
+{
+	struct sink_pending p = {.tag = it->tag, .first = first};
+	int err;
+
+	if (!s->pending_count)
+		return sink_emit(s, it->key, it->tag, it->value, first);
+	err = push_pending(s, p, it->key, it->value);
+	if (!err && s->bytes.len > PENDING_BYTES)
+		err = flush_pending(s);
+	return err;
+}
+
+static int keep_value(struct compact_sink *s, const struct iter *it,
+		      struct lsm_slice value, bool first)
+{
+	struct sink_pending p = {
+		.tag = tag_make(tag_seq(it->tag), KIND_BLOB),
+		.first = first,
+		.len = (uint32_t)value.len,
+		.blob = true,
+	};
+	int err = 0;
+
+	if (s->blob && blob_writer_full(s->blob, it->key, value))
+		err = flush_pending(s);
+	if (!err && !s->blob)
+		err = open_blob(s);
+	if (!err)
+		err = blob_writer_add(s->blob, it->key, tag_seq(it->tag), value,
+				      &p.index);
+	if (err)
+		return err;
+	s->blob_open++;
+	return push_pending(s, p, it->key, lsm_slice(NULL, 0));
+}
+
+/* ---- collecting --------------------------------------------------------- */
+
+/* Does the handle lead into a file whose values are to be moved? */
+static struct version_blob *to_collect(const struct compact_sink *s,
+				       struct lsm_slice handle)
+{
+	struct version_blob *b;
+	struct blob_handle h;
+
+	if (!s->blob_version || !blob_handle_decode(&h, handle))
+		return NULL;
+	b = version_find_blob(s->blob_version, h.file);
+	if (!b || (h.file != s->collect && !blob_mostly_dead(b)) ||
+	    atomic_load_explicit(&b->file->damaged, memory_order_relaxed))
+		return NULL;
+	return b;
+}
+
+static int keep_handle(struct compact_sink *s, const struct iter *it,
+		       bool first)
+{
+	struct version_blob *b = to_collect(s, it->value);
+	struct lsm_slice value;
+	int err;
+
+	if (!b)
+		return keep_plain(s, it, first);
+	err = version_blob_value(s->blob_version, it->value, false, &s->view,
+				 &value);
+	if (err == -EUCLEAN || err == -EIO) {
+		/* It was reported. The handle stays, so nothing more is lost
+		 * than is, and merging goes on. */
+		atomic_store_explicit(&b->file->damaged, true,
+				      memory_order_relaxed);
+		return keep_plain(s, it, first);
+	}
+	if (err)
+		return err;
+	s->env->read_bytes += value.len;
+	s->env->collected_bytes += value.len;
+	return keep_value(s, it, value, first);
+}
+
+int sink_keep(struct compact_sink *s, const struct iter *it, bool first)
+{
+	uint32_t least = s->env->options->blob_bytes;
+
+	if (tag_kind(it->tag) == KIND_BLOB && s->moved)
+		return keep_value(s, it, s->moved_value, first);
+	if (tag_kind(it->tag) == KIND_BLOB)
+		return keep_handle(s, it, first);
+	if (s->separate && least && tag_kind(it->tag) == KIND_PUT &&
+	    it->value.len >= least)
+		return keep_value(s, it, it->value, first);
+	return keep_plain(s, it, first);
+}
+
+/* ---- end ---------------------------------------------------------------- */
+
+int sink_finish_blobs(struct compact_sink *s)
+{
+	int err = flush_pending(s);
+
+	return err || !s->blob ? err : finish_blob(s);
+}
+
+void sink_release_blobs(struct compact_sink *s)
+{
+	if (s->blob)
+		blob_writer_abort(s->blob);
+	s->blob = NULL;
+	if (s->view.entry)
+		blob_view_release(s->env->vs, &s->view);
+	buf_release(&s->bytes);
+	free(s->pending);
+	s->pending = NULL;
+}
