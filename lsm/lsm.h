@@ -418,9 +418,9 @@ LSM_PUBLIC int lsm_verify(struct lsm_db *db,
 			  void *arg);
 /*
  * A copy of the store in the directory dir, which is made if missing and must
- * be empty: -EEXIST, there is a store; -ENOTEMPTY, something else. Tables are
- * hard links where dir is on the same disk, copies elsewhere, so it is quick
- * and takes little space until the two stores diverge.
+ * be empty: -EEXIST, there is a store; -ENOTEMPTY, something else. Its files
+ * are hard links where dir is on the same disk, copies elsewhere, so it is
+ * quick and takes little space until the two stores diverge.
  *
  * The copy holds every write acknowledged before the call, perhaps some made
  * during it, and no write without all before it; and the named snapshots that
@@ -429,7 +429,8 @@ LSM_PUBLIC int lsm_verify(struct lsm_db *db,
  * either complete or no store (it may hold files, to be deleted).
  */
 LSM_PUBLIC int lsm_checkpoint(struct lsm_db *db, const char *dir);
-/* Bytes on disk that [start, end) takes, estimated without reading data. */
+/* Bytes on disk that [start, end) takes, estimated without reading data; values
+ * in blob files count as if they were not compressed. */
 LSM_PUBLIC int lsm_approximate_size(struct lsm_db *db, struct lsm_slice start,
 				    struct lsm_slice end, uint64_t *bytes);
 
@@ -502,8 +503,9 @@ LSM_PUBLIC void lsm_get_stats(struct lsm_db *db, struct lsm_stats *stats);
 
 /*
  * Prints what a file of a store holds, one line an object, in words: a table
- * (.sst), a log (.wal), a manifest (MANIFEST-n). Returns 0, an error of
- * reading, or what fn returned when that was not 0. The line has no newline.
+ * (.sst), a blob file (.blob), a log (.wal), a manifest (MANIFEST-n). Returns
+ * 0, an error of reading, or what fn returned when that was not 0. The line has
+ * no newline.
  */
 LSM_PUBLIC int lsm_dump_file(struct lsm_env *env, const char *dir,
 			     const char *name,

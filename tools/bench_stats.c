@@ -49,6 +49,13 @@ static void print_writes(const struct lsm_stats *s)
 	       (unsigned long long)s->trivial_moves,
 	       human_size(a, s->compact_read_bytes),
 	       human_size(b, s->compact_written_bytes));
+	if (s->blob_files || s->blob_written_bytes)
+		printf("  blob files: %u, %s; values %s, live %.0f %%; "
+		       "%s written\n",
+		       s->blob_files, human_size(a, s->blob_file_bytes),
+		       human_size(b, s->blob_value_bytes),
+		       100 * ratio(s->blob_live_bytes, s->blob_value_bytes),
+		       human_size(c, s->blob_written_bytes));
 	printf("  write amplification: %.2f of tables, %.2f with the log\n",
 	       ratio(tables, s->write_bytes),
 	       ratio(tables + s->wal_written_bytes, s->write_bytes));

@@ -277,6 +277,7 @@ static int table_offset(struct lsm_db *db, struct table_file *f,
 	return 0;
 }
 
+/* With it goes the same share of the values it refers to in blob files. */
 static int table_share(struct lsm_db *db, struct table_file *f,
 		       struct lsm_slice start, struct lsm_slice end,
 		       uint64_t *bytes)
@@ -289,7 +290,10 @@ static int table_share(struct lsm_db *db, struct table_file *f,
 	if (!err && end.len)
 		err = table_offset(db, f, end, &to);
 	if (!err && to > from)
-		*bytes += to - from;
+		*bytes += to - from +
+			  (uint64_t)((double)sst_meta_blob_bytes(&f->meta) *
+				     (double)(to - from) /
+				     (double)f->meta.file_bytes);
 	return err;
 }
 

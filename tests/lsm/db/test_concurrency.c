@@ -229,7 +229,8 @@ static void start(struct thread *t, struct shared *shared, unsigned index,
 	ck_assert_int_eq(pthread_create(&t->id, NULL, fn, t), 0);
 }
 
-static struct lsm_options small_options(struct lsm_env *env)
+static struct lsm_options small_options(struct lsm_env *env,
+					uint32_t blob_bytes)
 {
 	return (struct lsm_options){
 		.env = env,
@@ -241,13 +242,15 @@ static struct lsm_options small_options(struct lsm_env *env)
 		.level_multiplier = 3,
 		.compaction_threads = 2,
 		.wal_sync_interval_ms = 5,
+		.blob_bytes = blob_bytes,
+		.blob_file_bytes = 8192,
 	};
 }
 
 START_TEST(batches_stay_whole_whatever_runs_beside)
 {
 	struct lsm_env *env = env_fault_new();
-	struct lsm_options o = small_options(env);
+	struct lsm_options o = small_options(env, _i ? 100 : 0);
 	struct thread writers[WRITERS], readers[2], snapshots, maintenance;
 	struct shared shared = {0};
 	struct thread check = {.shared = &shared};
@@ -340,7 +343,7 @@ static void *filler_main(void *arg)
 START_TEST(stalled_writers_go_on_when_the_tree_has_caught_up)
 {
 	struct lsm_env *env = env_fault_new();
-	struct lsm_options o = small_options(env);
+	struct lsm_options o = small_options(env, _i ? 100 : 0);
 	struct thread fillers[2];
 	struct shared shared = {0};
 	struct lsm_stats stats;
@@ -371,9 +374,10 @@ int main(void)
 	TCase *t = tcase_create("threads");
 
 	tcase_set_timeout(t, 300);
-	tcase_add_test(t, batches_stay_whole_whatever_runs_beside);
+	tcase_add_loop_test(t, batches_stay_whole_whatever_runs_beside, 0, 2);
 	tcase_add_test(t, writers_that_wait_for_the_disk_share_its_syncs);
-	tcase_add_test(t, stalled_writers_go_on_when_the_tree_has_caught_up);
+	tcase_add_loop_test(
+		t, stalled_writers_go_on_when_the_tree_has_caught_up, 0, 2);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
