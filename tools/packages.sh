@@ -6,7 +6,8 @@
 BUILD_PACKAGES=(gcc libc6-dev make autoconf automake libtool pkg-config
   libfuse3-dev fuse3 liblz4-dev libxxhash-dev libisal-dev)
 TEST_PACKAGES=(check libsubunit-dev clang-format fio rsync sqlite3 attr acl
-  git gawk shellcheck xz-utils)
+  git gawk shellcheck xz-utils g++ xfsprogs jq procps binutils perl
+  util-linux mount tar)
 
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then
