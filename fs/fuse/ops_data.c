@@ -8,8 +8,9 @@
  * part. O_APPEND needs nothing either: the kernel, being the only client, knows
  * the size.
  *
- * FLUSH is not implemented: the kernel writes its dirty pages on close without
- * it, and locks are its own business.
+ * FLUSH has no handler on purpose: libfuse answers ENOSYS once, and the kernel
+ * never asks again. It writes its dirty pages on close without that, and locks
+ * are its own business.
  */
 #include <errno.h>
 #include <string.h>
