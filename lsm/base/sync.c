@@ -31,6 +31,15 @@ NO_TSA void mutex_lock(struct mutex *m)
 	check(pthread_mutex_lock(&m->m), "mutex_lock");
 }
 
+NO_TSA bool mutex_trylock(struct mutex *m)
+{
+	int err = pthread_mutex_trylock(&m->m);
+
+	if (err != EBUSY)
+		check(err, "mutex_trylock");
+	return !err;
+}
+
 NO_TSA void mutex_unlock(struct mutex *m)
 {
 	check(pthread_mutex_unlock(&m->m), "mutex_unlock");

@@ -23,6 +23,7 @@
 #define EXCLUDES(...)       TSA(locks_excluded(__VA_ARGS__))
 #define ACQUIRE(...)        TSA(acquire_capability(__VA_ARGS__))
 #define RELEASE(...)        TSA(release_capability(__VA_ARGS__))
+#define TRY_ACQUIRE(...)    TSA(try_acquire_capability(__VA_ARGS__))
 #define ACQUIRE_SHARED(...) TSA(acquire_shared_capability(__VA_ARGS__))
 #define RELEASE_SHARED(...) TSA(release_shared_capability(__VA_ARGS__))
 #define NO_TSA              TSA(no_thread_safety_analysis)
@@ -42,6 +43,8 @@ struct CAPABILITY("rwlock") rwlock {
 void mutex_init(struct mutex *m);
 void mutex_destroy(struct mutex *m);
 void mutex_lock(struct mutex *m) ACQUIRE(m);
+/* True: it is locked now; false: someone else has it. */
+bool mutex_trylock(struct mutex *m) TRY_ACQUIRE(true, m);
 void mutex_unlock(struct mutex *m) RELEASE(m);
 
 void cond_init(struct cond *c);

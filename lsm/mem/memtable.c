@@ -110,7 +110,6 @@ int memtable_lookup(const struct memtable *m, struct lsm_slice key,
 		    struct lsm_slice *value)
 {
 	struct skiplist_pos p = {m->list, NULL};
-	struct range_cover cover;
 	uint64_t tag = 0;
 	bool found;
 
@@ -118,11 +117,9 @@ int memtable_lookup(const struct memtable *m, struct lsm_slice key,
 	found = p.node && slice_eq(skiplist_key(&p), key);
 	if (found)
 		tag = skiplist_tag(&p);
-	if (memtable_has_ranges(m)) {
-		rangedel_cover(m->ranges, key, seq, &cover);
-		if (cover.seq && (!found || cover.seq > tag_seq(tag)))
-			return LOOKUP_DELETED;
-	}
+	if (memtable_has_ranges(m) &&
+	    rangedel_newest(m->ranges, key, seq, tag_seq(tag)))
+		return LOOKUP_DELETED;
 	if (!found)
 		return LOOKUP_MISS;
 	if (tag_kind(tag) == KIND_DELETE)
@@ -153,7 +150,8 @@ int memtable_collect_ranges(const struct memtable *m, struct frags_builder *b)
 
 size_t memtable_bytes(const struct memtable *m)
 {
-	return sizeof(*m) + arena_bytes(m->arena);
+	return sizeof(*m) + arena_bytes(m->arena) +
+	       rangedel_view_bytes(m->ranges);
 }
 
 uint64_t memtable_entries(const struct memtable *m)

@@ -18,6 +18,10 @@
  * reader sees is right for the sequence numbers that were visible when it
  * began, because their tombstones were all in place and cutting takes nothing
  * away; newer numbers it skips.
+ *
+ * A get does not need to know how far its answer holds, and asks a sorted array
+ * of all this instead (range_view.h), which gets themselves make anew when
+ * tombstones have come. Readers find it under an epoch pin.
  */
 #include "lsm/mem/rangedel.h"
 
@@ -26,17 +30,18 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "lsm/base/epoch.h"
 #include "lsm/base/sync.h"
+#include "lsm/mem/range_view.h"
 #include "lsm/mem/skiplist.h"
 
-struct cell {
-	uint64_t seq;
-	const struct cell *older; /* smaller seq */
-};
+/* A get through the list costs about as much as putting some borders into a
+ * view. */
+#define ASKS_A_BORDER 8
 
 /* The skip list's value is a pointer to this. */
 struct border {
-	_Atomic(const struct cell *) cells;
+	_Atomic(const struct range_cell *) cells;
 };
 
 /* A tombstone as it was added, for the flush: cut up, n tombstones that overlap
@@ -52,7 +57,15 @@ struct rangedel {
 	struct skiplist *borders; /* all with tag 0 */
 	_Atomic(struct tombstone *) newest;
 	_Atomic uint64_t count;
-	struct mutex mutex; /* held by who adds */
+	_Atomic uint64_t newest_seq;
+	uint32_t border_count; /* protected by mutex */
+	struct mutex mutex;    /* held by who adds, or makes a view */
+	/* What gets ask as long as it knows all tombstones; NULL: none yet. */
+	_Atomic(struct range_view *) view;
+	_Atomic size_t view_bytes;
+	/* Gets that could not use it, and how many are worth a new one. */
+	_Atomic uint32_t asked;
+	_Atomic uint32_t worth;
 };
 
 struct rangedel *rangedel_new(struct arena *arena)
@@ -69,6 +82,12 @@ struct rangedel *rangedel_new(struct arena *arena)
 	}
 	atomic_init(&r->newest, NULL);
 	atomic_init(&r->count, 0);
+	atomic_init(&r->newest_seq, 0);
+	r->border_count = 0;
+	atomic_init(&r->view, NULL);
+	atomic_init(&r->view_bytes, 0);
+	atomic_init(&r->asked, 0);
+	atomic_init(&r->worth, 0);
 	mutex_init(&r->mutex);
 	return r;
 }
@@ -78,6 +97,7 @@ void rangedel_free(struct rangedel *r)
 	if (!r)
 		return;
 	mutex_destroy(&r->mutex);
+	free(atomic_load_explicit(&r->view, memory_order_relaxed));
 	free(r);
 }
 
@@ -89,7 +109,7 @@ static struct border *border_at(const struct skiplist_pos *p)
 	return b;
 }
 
-static const struct cell *cells_at(const struct skiplist_pos *p)
+static const struct range_cell *cells_at(const struct skiplist_pos *p)
 {
 	/* acquire: partners are the stores in border_make() and add_cells(). */
 	return atomic_load_explicit(&border_at(p)->cells, memory_order_acquire);
@@ -99,7 +119,7 @@ static const struct cell *cells_at(const struct skiplist_pos *p)
 static int border_make(struct rangedel *r, struct lsm_slice key,
 		       struct skiplist_pos *p)
 {
-	const struct cell *cells = NULL;
+	const struct range_cell *cells = NULL;
 	struct border *b;
 	int err;
 
@@ -116,12 +136,13 @@ static int border_make(struct rangedel *r, struct lsm_slice key,
 	err = skiplist_insert(r->borders, key, 0, lsm_slice(&b, sizeof(b)));
 	if (err)
 		return err;
+	r->border_count++;
 	skiplist_seek(p, key, 0);
 	return 0;
 }
 
 /* Cells that adding seq to this list takes: the newer ones are copied. */
-static size_t cells_needed(const struct cell *c, uint64_t seq)
+static size_t cells_needed(const struct range_cell *c, uint64_t seq)
 {
 	size_t n = 1;
 
@@ -131,10 +152,10 @@ static size_t cells_needed(const struct cell *c, uint64_t seq)
 }
 
 /* Puts seq into list c; uses cells at *room. */
-static const struct cell *cells_with(const struct cell *c, uint64_t seq,
-				     struct cell **room)
+static const struct range_cell *
+cells_with(const struct range_cell *c, uint64_t seq, struct range_cell **room)
 {
-	const struct cell *first = *room;
+	const struct range_cell *first = *room;
 
 	for (; c && c->seq > seq; c = c->older) {
 		(*room)->seq = c->seq;
@@ -151,9 +172,9 @@ static const struct cell *cells_with(const struct cell *c, uint64_t seq,
 static int add_cells(struct rangedel *r, struct skiplist_pos p,
 		     struct lsm_slice end, uint64_t seq)
 {
-	const struct cell *c, *last_c = NULL, *last_with = NULL;
+	const struct range_cell *c, *last_c = NULL, *last_with = NULL;
 	struct skiplist_pos q;
-	struct cell *room;
+	struct range_cell *room;
 	size_t need = 0;
 
 	/* Fragments that were one until they were cut share their cells, and
@@ -202,8 +223,13 @@ static int add_locked(struct rangedel *r, struct lsm_slice start,
 	t->older = atomic_load_explicit(&r->newest, memory_order_relaxed);
 	/* release: partner is the load in rangedel_collect(). */
 	atomic_store_explicit(&r->newest, t, memory_order_release);
-	/* relaxed: the number becomes visible to readers after this, by the
-	 * publication of the visible sequence. */
+	if (seq > atomic_load_explicit(&r->newest_seq, memory_order_relaxed))
+		atomic_store_explicit(&r->newest_seq, seq,
+				      memory_order_relaxed);
+	atomic_store_explicit(&r->worth, r->border_count / ASKS_A_BORDER,
+			      memory_order_relaxed);
+	/* relaxed, here and above: the number becomes visible to readers after
+	 * this, by the publication of the visible sequence. */
 	atomic_fetch_add_explicit(&r->count, 1, memory_order_relaxed);
 	return 0;
 }
@@ -229,7 +255,7 @@ void rangedel_cover(const struct rangedel *r, struct lsm_slice key,
 		    uint64_t seq, struct range_cover *out)
 {
 	struct skiplist_pos p = {r->borders, NULL}, next;
-	const struct cell *c;
+	const struct range_cell *c;
 
 	out->seq = 0;
 	out->start = out->end = lsm_slice(NULL, 0);
@@ -258,6 +284,89 @@ void rangedel_cover(const struct rangedel *r, struct lsm_slice key,
 			break;
 		}
 	}
+}
+
+/* ---- the view -----------------------------------------------------------
+ */
+
+static struct range_view *view_make_locked(struct rangedel *r)
+	REQUIRES(r->mutex)
+{
+	struct skiplist_pos p = {r->borders, NULL};
+	struct range_view *v = range_view_new(r->border_count);
+	uint32_t i = 0;
+
+	if (!v)
+		return NULL;
+	for (skiplist_first(&p); p.node; skiplist_next(&p)) {
+		v->border[i].key = skiplist_key(&p);
+		v->border[i++].cells = cells_at(&p);
+	}
+	/* A border may be left over from an adding that failed. */
+	assert(i == r->border_count);
+	v->count = atomic_load_explicit(&r->count, memory_order_relaxed);
+	range_view_finish(v);
+	return v;
+}
+
+/*
+ * Makes the view anew when as many gets went without one as its making costs
+ * about; so neither gets nor tombstones pay much, however they come mixed.
+ */
+static void view_renew(struct rangedel *r)
+{
+	struct range_view *fresh, *old = NULL;
+
+	if (atomic_fetch_add_explicit(&r->asked, 1, memory_order_relaxed) <
+		    atomic_load_explicit(&r->worth, memory_order_relaxed) ||
+	    !mutex_trylock(&r->mutex))
+		return;
+	atomic_store_explicit(&r->asked, 0, memory_order_relaxed);
+	fresh = view_make_locked(r);
+	if (fresh) {
+		atomic_store_explicit(&r->view_bytes, range_view_bytes(fresh),
+				      memory_order_relaxed);
+		/* release: partner is the load in rangedel_newest(). */
+		old = atomic_exchange_explicit(&r->view, fresh,
+					       memory_order_acq_rel);
+	}
+	mutex_unlock(&r->mutex);
+	if (old)
+		epoch_retire(free, old);
+}
+
+uint64_t rangedel_newest(struct rangedel *r, struct lsm_slice key, uint64_t seq,
+			 uint64_t above)
+{
+	const struct range_cell *c;
+	const struct range_view *v;
+	struct range_cover cover;
+	uint64_t newest;
+
+	/* relaxed: the tombstones that seq can see were all counted when it
+	 * became visible. */
+	newest = atomic_load_explicit(&r->newest_seq, memory_order_relaxed);
+	if (newest <= above)
+		return 0;
+	epoch_pin();
+	/* acquire: partner is the exchange in view_renew(). */
+	v = atomic_load_explicit(&r->view, memory_order_acquire);
+	if (v && v->count >= rangedel_count(r)) {
+		c = range_view_find(v, key);
+		while (c && c->seq > seq)
+			c = c->older;
+		epoch_unpin();
+		return c && c->seq > above ? c->seq : 0;
+	}
+	epoch_unpin();
+	rangedel_cover(r, key, seq, &cover);
+	view_renew(r);
+	return cover.seq > above ? cover.seq : 0;
+}
+
+size_t rangedel_view_bytes(const struct rangedel *r)
+{
+	return atomic_load_explicit(&r->view_bytes, memory_order_relaxed);
 }
 
 int rangedel_collect(const struct rangedel *r, struct frags_builder *b)

@@ -25,6 +25,12 @@ uint64_t rangedel_count(const struct rangedel *r);
 /* See memtable_cover(). No lock. Any thread. */
 void rangedel_cover(const struct rangedel *r, struct lsm_slice key,
 		    uint64_t seq, struct range_cover *out);
+/* The newest tombstone over key that is <= seq and > above; 0: none. No lock
+ * that is waited for. Any thread. */
+uint64_t rangedel_newest(struct rangedel *r, struct lsm_slice key, uint64_t seq,
+			 uint64_t above);
+/* Memory outside the arena that may be large. */
+size_t rangedel_view_bytes(const struct rangedel *r);
 /* Only when no one adds. */
 int rangedel_collect(const struct rangedel *r, struct frags_builder *b);
 

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#include "lsm/base/search.h"
+
 struct sizes {
 	uint32_t count;
 	uint64_t key_bytes; /* whole keys */
@@ -193,21 +195,6 @@ int sst_index_cmp(const struct sst_index *ix, uint32_t i, struct lsm_slice key,
 			tag);
 }
 
-/* The first of a[0..n) that is >= v, n when none. Without a branch that
- * depends on the data. */
-static uint32_t lower_bound(const uint64_t *a, uint32_t n, uint64_t v)
-{
-	const uint64_t *base = a;
-
-	while (n > 1) {
-		uint32_t half = n / 2;
-
-		base += base[half - 1] < v ? half : 0;
-		n -= half;
-	}
-	return (uint32_t)(base - a) + (n && *base < v);
-}
-
 uint32_t sst_index_seek(const struct sst_index *ix, struct lsm_slice key,
 			uint64_t tag)
 {
@@ -221,14 +208,10 @@ uint32_t sst_index_seek(const struct sst_index *ix, struct lsm_slice key,
 	rest = lsm_slice((const uint8_t *)key.data + ix->common_len,
 			 key.len - ix->common_len);
 	prefix = slice_prefix(rest);
-	lo = lower_bound(ix->prefix, ix->count, prefix);
+	lo = search_at_least(ix->prefix, ix->count, prefix);
 	if (lo == ix->count || ix->prefix[lo] != prefix)
 		return lo;
-	if (prefix == UINT64_MAX)
-		hi = ix->count;
-	else
-		hi = lo +
-		     lower_bound(ix->prefix + lo, ix->count - lo, prefix + 1);
+	hi = lo + search_above(ix->prefix + lo, ix->count - lo, prefix);
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 
