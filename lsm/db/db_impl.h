@@ -22,9 +22,11 @@
  * that order, because whatever is visible at a moment t is in the superversion
  * loaded before t or was written after the read began; the other way round a
  * compaction could have dropped, between the two loads, the version that the
- * older sequence number needs. A superversion that was replaced goes to
- * epoch_retire(), so a pinned reader may use it without counting. Whoever
- * needs it longer counts a reference while still pinned.
+ * older sequence number needs. Then it looks whether db->sv is still the same,
+ * or begins anew: what became visible between the two loads may be a handle
+ * into a blob file that was made between them as well. A superversion that was
+ * replaced goes to epoch_retire(), so a pinned reader may use it without
+ * counting. Whoever needs it longer counts a reference while still pinned.
  *
  * What always holds (ENGINE invariants this layer is responsible for):
  *   - the log's order is sequence order, without gaps within the logs that
@@ -241,6 +243,10 @@ void sv_install_locked(struct lsm_db *db, struct superversion *fresh,
 		       struct db_mem *active) REQUIRES(db->mutex);
 /* The present one with a counted reference, to be given back by sv_put(). */
 struct superversion *sv_get(struct lsm_db *db);
+/* The same, and the sequence to read at. */
+struct superversion *sv_get_at(struct lsm_db *db,
+			       const struct lsm_snapshot *snapshot,
+			       uint64_t *seq);
 void sv_ref(struct superversion *sv);
 void sv_put(struct superversion *sv);
 /* The same from a user's thread: if that was the last, tables may have become
@@ -348,6 +354,30 @@ static inline bool db_stopping(const struct lsm_db *db)
 static inline int db_error(const struct lsm_db *db)
 {
 	return atomic_load_explicit(&db->bg_err, memory_order_relaxed);
+}
+
+/* What a read needs: the superversion, good as long as the caller is pinned,
+ * and the sequence to read at. */
+static inline struct superversion *
+sv_load(struct lsm_db *db, const struct lsm_snapshot *snapshot, uint64_t *seq)
+{
+	struct superversion *sv, *now;
+
+	/* acquire: pairs with the release in sv_install_locked(). */
+	now = atomic_load_explicit(&db->sv, memory_order_acquire);
+	if (snapshot) {
+		*seq = snapshot->seq;
+		return now;
+	}
+	do {
+		sv = now;
+		/* acquire: pairs with the store in publish(): what is visible
+		 * has been inserted, and its writer's superversion is seen by
+		 * the next load. */
+		*seq = atomic_load_explicit(&db->visible, memory_order_acquire);
+		now = atomic_load_explicit(&db->sv, memory_order_acquire);
+	} while (now != sv);
+	return sv;
 }
 
 #endif

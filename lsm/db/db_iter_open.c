@@ -127,12 +127,7 @@ int lsm_iter_new(struct lsm_db *db, const struct lsm_iter_options *options,
 	if (!it)
 		return -ENOMEM;
 	it->db = db;
-	it->sv = sv_get(db);
-	/* After the superversion: see db_impl.h. acquire: pairs with the store
-	 * in publish(). */
-	it->seq = o->snapshot ? o->snapshot->seq
-			      : atomic_load_explicit(&db->visible,
-						     memory_order_acquire);
+	it->sv = sv_get_at(db, o->snapshot, &it->seq);
 	it->no_fill_cache = o->no_fill_cache;
 	err = copy_bounds(it, o);
 	if (!err)

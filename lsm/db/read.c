@@ -132,9 +132,13 @@ static int bad_kind(struct lsm_db *db)
 			   "a value of a kind that this version does not know");
 }
 
+/* What get_pinned() leaves to get_with_io(), beside enum lookup_result: the
+ * search of the tables, or a value whose handle a memtable has. */
+enum { NEED_TABLES = 16, NEED_BLOB };
+
 /*
  * The part of a get that needs no I/O; the caller is pinned. LOOKUP_FOUND: the
- * value is in pin. -EAGAIN: ask get_from_tables().
+ * value is in pin. NEED_TABLES and NEED_BLOB: ask get_with_io().
  */
 static int get_pinned(struct lsm_db *db, struct superversion *sv,
 		      struct lsm_slice key, uint64_t seq, struct lsm_pin *pin)
@@ -143,11 +147,9 @@ static int get_pinned(struct lsm_db *db, struct superversion *sv,
 	struct lsm_slice value;
 	struct sst_pin sst = {0};
 	int r = lookup_mems(sv, key, seq, &kind, &value);
-	int err;
+	int err, need = NEED_BLOB;
 
-	if (r == LOOKUP_FOUND && value.len > DB_COPY_MAX) {
-		if (kind != KIND_PUT)
-			return bad_kind(db);
+	if (r == LOOKUP_FOUND && kind == KIND_PUT && value.len > DB_COPY_MAX) {
 		sv_ref(sv);
 		err = pin_hold(pin, sv, NULL, value, NULL);
 		if (err)
@@ -155,23 +157,24 @@ static int get_pinned(struct lsm_db *db, struct superversion *sv,
 		return err ? err : LOOKUP_FOUND;
 	}
 	if (r == LOOKUP_MISS) {
+		need = NEED_TABLES;
 		r = version_lookup(sv->version, key, seq, SST_LOOKUP_CACHED,
 				   &kind, &sst);
+		if (r == -EAGAIN)
+			return need;
 		value = sst.data;
-		if (r == LOOKUP_FOUND && kind == KIND_BLOB) {
-			kind = KIND_PUT;
-			err = version_blob_cached(sv->version, sst.data,
-						  &value);
-			if (err)
-				return err;
-		}
-		if (r == LOOKUP_FOUND && value.len > DB_COPY_MAX)
-			return -EAGAIN;
 	}
 	if (r != LOOKUP_FOUND)
 		return r;
-	if (kind != KIND_PUT)
+	if (kind == KIND_BLOB) {
+		err = version_blob_cached(sv->version, value, &value);
+		if (err)
+			return err == -EAGAIN ? need : err;
+	} else if (kind != KIND_PUT) {
 		return bad_kind(db);
+	}
+	if (value.len > DB_COPY_MAX)
+		return need;
 	err = pin_copy(pin, value);
 	return err ? err : LOOKUP_FOUND;
 }
@@ -195,15 +198,19 @@ static int resolve(struct lsm_db *db, struct superversion *sv,
 	return 0;
 }
 
-/* The same with I/O, in the tables only; the caller holds sv. */
-static int get_from_tables(struct lsm_db *db, struct superversion *sv,
-			   struct lsm_slice key, uint64_t seq,
-			   struct lsm_pin *pin)
+/* What get_pinned() left, with I/O; the caller holds sv. */
+static int get_with_io(struct lsm_db *db, struct superversion *sv,
+		       struct lsm_slice key, uint64_t seq, int need,
+		       struct lsm_pin *pin)
 {
 	enum entry_kind kind = KIND_PUT;
 	struct sst_pin sst = {0};
-	int r = version_lookup(sv->version, key, seq, 0, &kind, &sst);
-	int err = 0;
+	int err = 0, r;
+
+	if (need == NEED_BLOB)
+		r = lookup_mems(sv, key, seq, &kind, &sst.data);
+	else
+		r = version_lookup(sv->version, key, seq, 0, &kind, &sst);
 
 	if (r == LOOKUP_FOUND && kind == KIND_BLOB) {
 		err = resolve(db, sv, &sst);
@@ -232,36 +239,24 @@ static int get_result(struct lsm_db *db, int r)
 	return r == LOOKUP_FOUND ? 0 : LSM_NOTFOUND;
 }
 
-/* The sequence to read at; after the superversion was loaded. */
-static uint64_t read_seq(struct lsm_db *db, const struct lsm_snapshot *snapshot)
-{
-	/* acquire: pairs with the store in publish(): what is visible has
-	 * been inserted. */
-	return snapshot ? snapshot->seq
-			: atomic_load_explicit(&db->visible,
-					       memory_order_acquire);
-}
-
 int lsm_get(struct lsm_db *db, const struct lsm_snapshot *snapshot,
 	    struct lsm_slice key, struct lsm_pin *value)
 {
 	struct superversion *sv;
 	uint64_t seq;
-	int r;
+	int r, need;
 
 	pin_clear(value);
 	if (!key.len || key.len > LSM_KEY_MAX)
 		return -EINVAL;
 	epoch_pin();
-	/* acquire: pairs with the release in sv_install_locked(). */
-	sv = atomic_load_explicit(&db->sv, memory_order_acquire);
-	seq = read_seq(db, snapshot);
-	r = get_pinned(db, sv, key, seq, value);
-	if (r == -EAGAIN)
+	sv = sv_load(db, snapshot, &seq);
+	r = need = get_pinned(db, sv, key, seq, value);
+	if (need >= NEED_TABLES)
 		sv_ref(sv);
 	epoch_unpin();
-	if (r == -EAGAIN) {
-		r = get_from_tables(db, sv, key, seq, value);
+	if (need >= NEED_TABLES) {
+		r = get_with_io(db, sv, key, seq, need, value);
 		sv_put_user(sv);
 	}
 	return get_result(db, r);
@@ -276,7 +271,7 @@ struct multi {
 	size_t count;
 	const struct lsm_slice *keys;
 	struct lsm_pin *values;
-	int *results; /* enum lookup_result or -errno until the end */
+	int *results; /* of get_pinned() until the end */
 };
 
 static bool bad_key(struct lsm_slice key)
@@ -316,10 +311,10 @@ static void multi_tables(struct multi *m, const size_t *order, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		size_t k = order ? order[i] : i;
 
-		if (m->results[k] == -EAGAIN)
+		if (m->results[k] >= NEED_TABLES)
 			m->results[k] =
-				get_from_tables(m->db, m->sv, m->keys[k],
-						m->seq, &m->values[k]);
+				get_with_io(m->db, m->sv, m->keys[k], m->seq,
+					    m->results[k], &m->values[k]);
 	}
 }
 
@@ -328,7 +323,7 @@ static size_t multi_missing(struct multi *m, size_t *order)
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->count; i++) {
-		if (m->results[i] != -EAGAIN)
+		if (m->results[i] < NEED_TABLES)
 			continue;
 		if (order)
 			order[n] = i;
@@ -360,14 +355,13 @@ int lsm_multi_get(struct lsm_db *db, const struct lsm_snapshot *snapshot,
 		  struct lsm_pin *values, int *results)
 {
 	struct multi m = {.db = db,
-			  .sv = sv_get(db),
 			  .count = count,
 			  .keys = keys,
 			  .values = values,
 			  .results = results};
 	int err = 0;
 
-	m.seq = read_seq(db, snapshot);
+	m.sv = sv_get_at(db, snapshot, &m.seq);
 	multi_memory(&m);
 	multi_io(&m);
 	sv_put_user(m.sv);

@@ -55,11 +55,19 @@ void sv_put_user(struct superversion *sv)
 
 struct superversion *sv_get(struct lsm_db *db)
 {
+	static const struct lsm_snapshot any;
+	uint64_t seq;
+
+	return sv_get_at(db, &any, &seq);
+}
+
+struct superversion *
+sv_get_at(struct lsm_db *db, const struct lsm_snapshot *snapshot, uint64_t *seq)
+{
 	struct superversion *sv;
 
 	epoch_pin();
-	/* acquire: pairs with the release in sv_install_locked(). */
-	sv = atomic_load_explicit(&db->sv, memory_order_acquire);
+	sv = sv_load(db, snapshot, seq);
 	sv_ref(sv);
 	epoch_unpin();
 	return sv;
