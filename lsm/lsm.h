@@ -375,6 +375,8 @@ LSM_PUBLIC struct lsm_slice lsm_iter_key(const struct lsm_iter *it);
 LSM_PUBLIC struct lsm_slice lsm_iter_value(const struct lsm_iter *it);
 /* 0, or why the value of the present key could not be read. */
 LSM_PUBLIC int lsm_iter_error(const struct lsm_iter *it);
+/* Its length, for which no value is read. */
+LSM_PUBLIC size_t lsm_iter_value_len(const struct lsm_iter *it);
 
 /* ---- snapshots ------------------------------------------------------------
  */

@@ -422,6 +422,17 @@ struct lsm_slice lsm_iter_value(const struct lsm_iter *it)
 	return it->value;
 }
 
+size_t lsm_iter_value_len(const struct lsm_iter *it)
+{
+	struct blob_handle h;
+
+	assert(it->valid);
+	if (!it->is_handle || it->resolved)
+		return it->value.len;
+	/* Of a handle that is none nobody knows it; reading it says so. */
+	return blob_handle_decode(&h, it->value) ? h.len : 0;
+}
+
 int lsm_iter_error(const struct lsm_iter *it)
 {
 	return it->value_err;

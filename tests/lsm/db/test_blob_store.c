@@ -105,12 +105,17 @@ static void check_scan(const struct lsm_snapshot *snapshot, unsigned v,
 	ck_ok(lsm_iter_new(db, &o, &it));
 	ck_ok(lsm_iter_first(it));
 	for (i = 0; i < KEYS; i++) {
+		/* the length before the value, and behind it */
+		ck_assert_uint_eq(lsm_iter_value_len(it),
+				  value_of(i, v, buf).len);
 		/* asked twice: the answer is the same */
 		if (i % 3) {
 			ck_assert(
 				same(lsm_iter_value(it), value_of(i, v, buf)));
 			ck_assert(
 				same(lsm_iter_value(it), value_of(i, v, buf)));
+			ck_assert_uint_eq(lsm_iter_value_len(it),
+					  value_of(i, v, buf).len);
 			ck_assert_int_eq(lsm_iter_error(it), 0);
 		}
 		ck_assert_int_eq(lsm_iter_next(it), i + 1 < KEYS ? 0 : LSM_END);
