@@ -26,10 +26,13 @@ static int detach(struct check *c, uint64_t dir, uint64_t child)
 	if (r)
 		return r;
 	for (r = lsm_iter_first(it); r == 0; r = lsm_iter_next(it)) {
+		struct lsm_slice value;
 		struct entry_rec e;
 
-		if (entry_cookie_decode(lsm_iter_value(it), &e) ||
-		    e.ino != child)
+		r = iter_value(it, &value);
+		if (r)
+			break;
+		if (entry_cookie_decode(value, &e) || e.ino != child)
 			continue;
 		check_delete(c, lsm_iter_key(it));
 		check_delete(c, key_name(&k, dir, KEY_ENTRY_NAME, e.name));

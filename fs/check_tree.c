@@ -109,13 +109,17 @@ static int tree_directory(struct check *c, struct lsm_iter *it, uint64_t ino)
 	for (r = lsm_iter_seek(it, key_ino(&k, ino, KEY_ENTRY_NAME)); r == 0;
 	     r = lsm_iter_next(it)) {
 		struct key_parts p;
+		struct lsm_slice value;
 		struct entry_rec e;
 
 		if (key_decode(lsm_iter_key(it), &p))
 			continue;
 		if (p.ino != ino || p.type != KEY_ENTRY_NAME)
 			break;
-		if (entry_name_decode(lsm_iter_value(it), &e))
+		r = iter_value(it, &value);
+		if (r)
+			break;
+		if (entry_name_decode(value, &e))
 			continue; /* reported by the scan */
 		if (!tree_entry(c, dir, p.rest, &e))
 			removed++;

@@ -60,14 +60,21 @@ struct fs_mkfs_options {
 int fs_mkfs(const char *path, const struct lsm_options *engine,
 	    const struct fs_mkfs_options *options);
 
+#define FS_BLOB_NONE UINT32_MAX
+
 struct fs_options {
 	bool read_only;
 	bool no_create;   /* without it a missing or empty store is made */
 	bool noatime;     /* never update access times */
 	bool strictatime; /* on every read; neither: relatime */
 	unsigned commit_seconds; /* power loss takes at most this; 0: 5 */
-	/* Given to the engine; env, memory_bytes, log and so on. commit and
-	 * compression are filled in from here and the superblock. */
+	/*
+	 * Given to the engine; env, memory_bytes, log and so on. commit and
+	 * compression are filled in from here and the superblock. blob_bytes,
+	 * the size from which on file data lies outside of the tree: 0 means
+	 * 1024, FS_BLOB_NONE that all data goes into the tree; what is stored
+	 * already stays where it is.
+	 */
 	struct lsm_options engine;
 };
 

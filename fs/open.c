@@ -16,6 +16,15 @@
 #define COMMIT_SECONDS_DEFAULT 5
 #define COMMIT_SECONDS_MAX     86400
 
+/*
+ * File data from this many bytes on is kept outside of the tree, so compactions
+ * do not move it. Records are smaller, but for long targets of symbolic links
+ * and large extended attributes, so what listing, looking up and checking read
+ * stays dense; so do short files and tails, which cost little more in the tree
+ * than their handles would.
+ */
+#define BLOB_BYTES_DEFAULT 1024
+
 void fs_log(struct fs *fs, enum lsm_log_level level, const char *fmt, ...)
 {
 	char line[512];
@@ -72,6 +81,10 @@ static int open_store(struct fs *fs, const struct fs_options *options)
 	/* Listing a directory or the attributes of one inode asks only tables
 	 * that hold some. */
 	o.prefix_bytes = KEY_PREFIX;
+	if (o.blob_bytes == 0)
+		o.blob_bytes = BLOB_BYTES_DEFAULT;
+	else if (o.blob_bytes == FS_BLOB_NONE)
+		o.blob_bytes = 0;
 	/* Mapped pages count as the daemon's memory, and whoever mounts set
 	 * its limit. */
 	if (o.mmap == LSM_MMAP_DEFAULT)

@@ -53,11 +53,15 @@ static int group_scan(struct fs *fs, uint64_t dir, uint64_t cookie,
 	for (r = lsm_iter_first(it); r == 0 && g->count < INODE_GROUP;
 	     r = lsm_iter_next(it)) {
 		struct key_parts key;
+		struct lsm_slice value;
 		struct entry_rec e;
 
+		r = iter_value(it, &value);
+		if (r)
+			break;
 		r = key_decode(lsm_iter_key(it), &key);
 		if (r == 0)
-			r = entry_cookie_decode(lsm_iter_value(it), &e);
+			r = entry_cookie_decode(value, &e);
 		if (r) {
 			fs_log(fs, LSM_LOG_ERROR,
 			       "directory %llu: bad entry record",

@@ -121,6 +121,16 @@ struct key_parts {
 };
 int key_decode(struct lsm_slice key, struct key_parts *out);
 
+/*
+ * The value an iterator stands at. It may have to be read from a file of its
+ * own, so this can fail: 0 or what lsm_iter_error() says.
+ */
+static inline int iter_value(const struct lsm_iter *it, struct lsm_slice *value)
+{
+	*value = lsm_iter_value(it);
+	return lsm_iter_error(it);
+}
+
 /* ---- records ---- */
 
 enum inode_flags {

@@ -235,6 +235,9 @@ static void walk(struct bench_thread *t, int (*first)(struct lsm_iter *),
 	}
 	for (err = first(it); !err && left; err = next(it)) {
 		t->bytes += lsm_iter_key(it).len + lsm_iter_value(it).len;
+		err = lsm_iter_error(it);
+		if (err)
+			break;
 		left--;
 		bench_done(t, 1);
 	}

@@ -2,10 +2,10 @@
 /*
  * cmd_dump.c - tinylsm dump: what a store holds, in words, one object a line.
  *
- * Keys are read through the engine, as a reader would see them; tables, logs
- * and manifests are read as files, without opening the store, so that they can
- * be looked at also when the store is damaged or mounted. Files of a mounted
- * store may change while they are read.
+ * Keys are read through the engine, as a reader would see them; tables, blob
+ * files, logs and manifests are read as files, without opening the store, so
+ * that they can be looked at also when the store is damaged or mounted. Files
+ * of a mounted store may change while they are read.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,15 +22,17 @@
 static const char help[] =
 	"usage: tinylsm dump STORE [keys] [--prefix HEX] [--ino N] [--raw]\n"
 	"       tinylsm dump STORE table FILE\n"
+	"       tinylsm dump STORE blob FILE\n"
 	"       tinylsm dump STORE wal FILE\n"
 	"       tinylsm dump STORE manifest [FILE]\n"
 	"       tinylsm dump STORE all\n\n"
 	"Prints what a store holds, one object a line.\n\n"
 	"  keys          every key that can be read, with its value in words\n"
 	"  table FILE    a table, as 000012.sst\n"
+	"  blob FILE     values kept outside of tables, as 000014.blob\n"
 	"  wal FILE      a write-ahead log, as 000013.wal\n"
 	"  manifest      the current manifest, or FILE\n"
-	"  all           the manifest, then every table and log\n\n"
+	"  all           the manifest, then every table, blob file and log\n\n"
 	"  -p, --prefix HEX   only keys that begin with these bytes\n"
 	"  -i, --ino N        only keys of this inode\n"
 	"  -r, --raw          keys and values in hex (values cut at 64 "
@@ -154,8 +156,12 @@ static int walk_keys(const struct dump *d, struct store *s)
 		return err;
 	err = lsm_iter_first(it);
 	while (!err && in_prefix(d, lsm_iter_key(it))) {
-		err = print_pair(d, s->fs != NULL, lsm_iter_key(it),
-				 lsm_iter_value(it));
+		struct lsm_slice value = lsm_iter_value(it);
+
+		err = lsm_iter_error(it);
+		if (!err)
+			err = print_pair(d, s->fs != NULL, lsm_iter_key(it),
+					 value);
 		if (ferror(stdout))
 			break;
 		if (!err)
@@ -251,7 +257,7 @@ static int only_data_files(const struct dirent *e)
 	uint64_t number;
 	enum file_kind kind = file_name_parse(e->d_name, &number);
 
-	return kind == FILE_SST || kind == FILE_WAL;
+	return kind == FILE_SST || kind == FILE_BLOB || kind == FILE_WAL;
 }
 
 /* Goes on behind a damaged file: the others may be why one looks. */
@@ -295,6 +301,8 @@ static int check_kind(const char *what, const char *name)
 
 	if (!strcmp(what, "table"))
 		want = FILE_SST;
+	else if (!strcmp(what, "blob"))
+		want = FILE_BLOB;
 	else if (!strcmp(what, "wal"))
 		want = FILE_WAL;
 	if (file_name_parse(base ? base + 1 : name, &number) == want)
@@ -317,7 +325,8 @@ static int dispatch(const struct dump *d, const char *what, const char *file)
 		if (file && check_kind(what, file))
 			return CLI_USAGE;
 		err = dump_manifest(d, file);
-	} else if (!strcmp(what, "table") || !strcmp(what, "wal")) {
+	} else if (!strcmp(what, "table") || !strcmp(what, "blob") ||
+		   !strcmp(what, "wal")) {
 		if (!file)
 			cli_usage(&cmd_dump, "which FILE?");
 		if (!file || check_kind(what, file))

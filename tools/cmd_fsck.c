@@ -91,7 +91,8 @@ static void on_progress(void *arg, uint64_t done, uint64_t total)
 	f->bar_shown = true;
 }
 
-static void print_details(const struct fs_check_result *r)
+static void print_details(const struct fs_check_result *r,
+			  const struct lsm_stats *s)
 {
 	printf("%12llu inodes used\n", (unsigned long long)r->inodes);
 	printf("%12llu directories\n", (unsigned long long)r->directories);
@@ -101,6 +102,11 @@ static void print_details(const struct fs_check_result *r)
 	printf("%12llu directory entries\n", (unsigned long long)r->entries);
 	printf("%12llu extended attributes\n", (unsigned long long)r->xattrs);
 	printf("%12llu blocks used\n", (unsigned long long)r->blocks);
+	printf("%12u blob files\n", s->blob_files);
+	printf("%12llu bytes of values in them\n",
+	       (unsigned long long)s->blob_value_bytes);
+	printf("%12llu bytes of these are referred to\n",
+	       (unsigned long long)s->blob_live_bytes);
 	printf("%12llu orphans waiting for reclaim\n",
 	       (unsigned long long)r->orphans);
 	printf("%12llu errors found\n", (unsigned long long)r->found);
@@ -149,6 +155,7 @@ static int check_fs(struct fsck *f, struct fs *fs)
 	};
 	struct fs_check_result r = {0};
 	struct fs_statfs v = {0};
+	struct lsm_stats st;
 	int err = fs_check(fs, &co, &r);
 
 	clear_bar(f);
@@ -156,8 +163,10 @@ static int check_fs(struct fsck *f, struct fs *fs)
 		err = fs_statfs(fs, &v);
 	if (err)
 		return failed(f, err);
-	if (f->verbose)
-		print_details(&r);
+	if (f->verbose) {
+		lsm_get_stats(fs_db(fs), &st);
+		print_details(&r, &st);
+	}
 	print_summary(f, &r, &v);
 	if (!r.found)
 		return FSCK_CLEAN;
@@ -183,9 +192,10 @@ static int check_plain(struct fsck *f, const struct lsm_options *engine)
 		status = failed(f, err);
 	else
 		printf("%s: clean, no filesystem, %llu entries, %llu bytes in "
-		       "tables\n",
+		       "tables, %llu in blob files\n",
 		       f->path, (unsigned long long)st.entries,
-		       (unsigned long long)st.table_bytes);
+		       (unsigned long long)st.table_bytes,
+		       (unsigned long long)st.blob_file_bytes);
 	err = lsm_close(db);
 	return err ? status | failed(f, err) : status;
 }

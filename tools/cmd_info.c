@@ -71,7 +71,7 @@ static int scan(struct lsm_db *db, struct info *in)
 		return err;
 	for (err = lsm_iter_first(it); !err; err = lsm_iter_next(it)) {
 		in->live_entries++;
-		in->live_bytes += lsm_iter_key(it).len + lsm_iter_value(it).len;
+		in->live_bytes += lsm_iter_key(it).len + lsm_iter_value_len(it);
 	}
 	lsm_iter_free(it);
 	in->scanned = err == LSM_END;

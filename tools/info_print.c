@@ -13,6 +13,15 @@ static double ratio(uint64_t a, uint64_t b)
 	return b ? (double)a / (double)b : 0;
 }
 
+/* Values that nothing refers to, in files that are not collected yet. Live
+ * counts every reference, so where values are shared it may be the larger. */
+static uint64_t blob_dead_bytes(const struct lsm_stats *s)
+{
+	return s->blob_value_bytes > s->blob_live_bytes
+		       ? s->blob_value_bytes - s->blob_live_bytes
+		       : 0;
+}
+
 static void format_time(char out[32], uint64_t ns)
 {
 	time_t t = (time_t)(ns / 1000000000);
@@ -74,6 +83,15 @@ static void text_tree(const struct info *in)
 	       (unsigned long long)s->deletions);
 	printf("range tombstones %llu\n",
 	       (unsigned long long)s->range_deletions);
+	if (s->blob_files)
+		printf("blob files       %u, %s, holding %s of values\n",
+		       s->blob_files, human_size(a, s->blob_file_bytes),
+		       human_size(b, s->blob_value_bytes));
+	if (s->blob_value_bytes)
+		printf("  live           %s, %.1f %%; dead %s\n",
+		       human_size(a, s->blob_live_bytes),
+		       100 * ratio(s->blob_live_bytes, s->blob_value_bytes),
+		       human_size(b, blob_dead_bytes(s)));
 	printf("write-ahead log  %s\n", human_size(a, s->wal_bytes));
 	printf("compaction due   %s\n",
 	       human_size(a, s->pending_compaction_bytes));
@@ -104,6 +122,9 @@ void info_print_text(const struct info *in)
 			text_usage(in);
 		printf("tables           %u, %s\n", in->files.tables,
 		       human_size(a, in->files.table_bytes));
+		if (in->files.blobs)
+			printf("blob files       %u, %s\n", in->files.blobs,
+			       human_size(a, in->files.blob_bytes));
 		printf("write-ahead log  %u files, %s with what is reserved\n",
 		       in->files.logs, human_size(a, in->files.log_bytes));
 	} else {
@@ -116,9 +137,6 @@ void info_print_text(const struct info *in)
 			text_usage(in);
 		text_tree(in);
 	}
-	if (in->files.blobs)
-		printf("blob files       %u, %s\n", in->files.blobs,
-		       human_size(a, in->files.blob_bytes));
 	printf("on disk          %s in %u files\n",
 	       human_size(a, in->files.disk_bytes), in->files.files);
 	if (in->scanned)
@@ -187,6 +205,10 @@ static void json_tree(const struct info *in)
 	printf("\n  ]");
 	json_number("table_bytes", s->table_bytes);
 	json_number("raw_bytes", s->raw_bytes);
+	json_number("blob_file_bytes", s->blob_file_bytes);
+	json_number("blob_value_bytes", s->blob_value_bytes);
+	json_number("blob_live_bytes", s->blob_live_bytes);
+	json_number("blob_dead_bytes", blob_dead_bytes(s));
 	json_number("entries", s->entries);
 	json_number("tombstones", s->deletions);
 	json_number("range_tombstones", s->range_deletions);
@@ -225,6 +247,7 @@ void info_print_json(const struct info *in)
 	}
 	json_number("files", in->files.files);
 	json_number("table_files", in->files.tables);
+	json_number("blob_files", in->files.blobs);
 	json_number("wal_files", in->files.logs);
 	json_number("wal_file_bytes", in->files.log_bytes);
 	json_number("disk_bytes", in->files.disk_bytes);

@@ -45,6 +45,7 @@ static inline void test_options(struct test_fs *t)
 	t->options.engine.memory_bytes = 8 << 20;
 	t->options.engine.write_buffer_bytes = 256 << 10;
 	t->options.engine.table_bytes = 256 << 10;
+	t->options.engine.blob_file_bytes = 512 << 10;
 	t->options.engine.log = test_log;
 	t->options.engine.log_level = LSM_LOG_WARN;
 	t->options.strictatime = false;

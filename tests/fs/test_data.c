@@ -6,6 +6,7 @@
 #include "tests/fs/fs_test.h"
 
 static struct test_fs t;
+static char data[30 * 4096 + 100];
 
 static void setup(void)
 {
@@ -172,6 +173,82 @@ START_TEST(relatime_updates_once)
 }
 END_TEST
 
+static struct lsm_stats flushed_stats(void)
+{
+	struct lsm_stats s;
+
+	ck_assert_int_eq(lsm_flush(fs_db(t.fs)), 0);
+	lsm_get_stats(fs_db(t.fs), &s);
+	return s;
+}
+
+START_TEST(file_data_lies_outside_of_the_tree_and_records_in_it)
+{
+	uint64_t f, dir = must_dir(t.fs, 1, "dir");
+	char name[FS_NAME_MAX + 1];
+
+	/* The longest names there are, an attribute and a short file each. */
+	memset(name, 'n', FS_NAME_MAX);
+	name[FS_NAME_MAX] = '\0';
+	for (unsigned i = 0; i < 100; i++) {
+		name[i] = 'x';
+		f = must_file(t.fs, dir, name);
+		must_write(t.fs, f, name, 200, 0);
+		ck_assert_int_eq(fs_setxattr(t.fs, &root_cred, f, "user.a",
+					     name, 250, 0),
+				 0);
+	}
+	ck_assert_uint_eq(flushed_stats().blob_files, 0);
+	f = must_file(t.fs, 1, "f");
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = (char)(i / 7 + i % 13);
+	must_write(t.fs, f, data, sizeof(data), 0);
+	/* The last block is a short one, of 100 bytes. */
+	ck_assert_uint_eq(flushed_stats().blob_live_bytes, sizeof(data) - 100);
+	ck_assert_int_eq(fs_unlink(t.fs, 1, "f"), 0);
+}
+END_TEST
+
+START_TEST(damaged_data_harms_only_who_reads_it)
+{
+	struct lsm_slice none = {NULL, 0};
+	struct fs_check_options o = {.data = true};
+	struct fs_check_result res;
+	uint64_t f = must_file(t.fs, 1, "f"), other = must_file(t.fs, 1, "g");
+	unsigned hit = 0;
+	char path[64];
+
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = (char)(i / 7 + i % 13);
+	must_write(t.fs, f, data, sizeof(data), 0);
+	flushed_stats();
+	test_close(&t);
+	for (unsigned i = 1; i < 100; i++) {
+		snprintf(path, sizeof(path), STORE "/%06u.blob", i);
+		hit += env_fault_corrupt(t.env, path, 100, 1) == 0;
+	}
+	ck_assert_uint_eq(hit, 1);
+	test_open(&t);
+	ck_assert_int_eq(fs_read(t.fs, f, data, sizeof(data), 0), -EUCLEAN);
+	/* All that needs no data does not notice. */
+	ck_assert_uint_eq(find(t.fs, 1, "f"), f);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_size, sizeof(data));
+	must_write(t.fs, other, "x", 1, 0);
+	ck_assert_uint_eq(test_fsck(t.fs, false, &res), 0);
+	ck_assert_uint_eq(res.blocks, sizeof(data) / 4096 + 2);
+	ck_assert_int_eq(fs_check(t.fs, &o, &res), 0);
+	ck_assert_uint_eq(res.found, 1);
+	/* It is overwritten and deleted as any other. */
+	memset(data, 'n', sizeof(data));
+	must_write(t.fs, f, data, sizeof(data), 0);
+	ck_assert_int_eq(fs_read(t.fs, f, data, sizeof(data), 0), sizeof(data));
+	ck_assert_int_eq(fs_unlink(t.fs, 1, "f"), 0);
+	ck_assert_int_eq(lsm_compact_range(fs_db(t.fs), none, none), 0);
+	ck_assert_int_eq(fs_check(t.fs, &o, &res), 0);
+	ck_assert_uint_eq(res.found, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("fs/data");
@@ -185,6 +262,8 @@ int main(void)
 	tcase_add_test(c, punched_holes_take_no_space);
 	tcase_add_test(c, overwrites_change_times_also_across_reopen);
 	tcase_add_test(c, relatime_updates_once);
+	tcase_add_test(c, file_data_lies_outside_of_the_tree_and_records_in_it);
+	tcase_add_test(c, damaged_data_harms_only_who_reads_it);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

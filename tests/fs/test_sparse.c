@@ -220,6 +220,14 @@ static void compare(const struct both *f)
 	}
 }
 
+static void step_reopen(void)
+{
+	static const uint32_t sizes[] = {0, 0, FS_BLOB_NONE, 512, 3000};
+
+	t.options.engine.blob_bytes = sizes[pick(5)];
+	test_reopen(&t);
+}
+
 static void make_files(void)
 {
 	for (unsigned i = 0; i < FILES; i++) {
@@ -247,6 +255,9 @@ START_TEST(sparse_files_behave_like_those_of_the_system)
 	t.env = env_fault_new();
 	ck_assert_ptr_nonnull(t.env);
 	test_options(&t);
+	/* In the tree, or outside of it; step_reopen() mixes them. */
+	if (pick(3) == 0)
+		t.options.engine.blob_bytes = FS_BLOB_NONE;
 	mo.block_bytes = block_bytes;
 	ck_assert_int_eq(fs_mkfs(STORE, &t.options.engine, &mo), 0);
 	test_open(&t);
@@ -264,7 +275,7 @@ START_TEST(sparse_files_behave_like_those_of_the_system)
 		else if (what < 19)
 			step_copy(&files[pick(FILES)], f);
 		else
-			test_reopen(&t);
+			step_reopen();
 		compare(f);
 	}
 	for (unsigned i = 0; i < FILES; i++) {

@@ -102,13 +102,24 @@ damage_to_files_is_found() {
   echo later >"$mnt/later"
   unmounted
   local t
-  t=$(find store -name '*.sst' -size +1000k | sort | head -n 1)
+  t=$(find store -name '*.blob' -size +1000k | sort | head -n 1)
   if [ -z "$t" ]; then
     t=$(find store -name '*.wal' -size +1000k | sort | head -n 1)
   fi
   if [ -z "$t" ]; then
     bad "no file with the data"
     return
+  fi
+  if [ "${t##*.}" = blob ]; then
+    expect 0 "$TINYLSM" info store
+    prints '^blob files +[1-9][0-9]*, [0-9.]+ MiB, holding [0-9.]+ MiB of values$'
+    prints '^  live +[0-9.]+ MiB, 100\.0 %; dead 0 '
+    expect 0 "$TINYLSM" info --json store
+    prints '"blob_live_bytes": [0-9]{8}'
+    expect 0 "$TINYLSM" dump store blob "${t##*/}"
+    prints ' 4096 bytes'
+    expect 0 "$TINYLSM" fsck -v store
+    prints '^ +[0-9]{8} bytes of values in them'
   fi
   flip "$t" 500000
   run "$TINYLSM" fsck --data store
