@@ -42,6 +42,11 @@ enum env_fault_keep {
 	ENV_KEEP_NONE,   /* every unsynced write is lost */
 	ENV_KEEP_ALL,    /* nothing is lost but what came after power off */
 	ENV_KEEP_RANDOM, /* each unsynced 512-byte sector or name by a coin */
+	/* The same of the bytes; but every name by itself ends as any of the
+	 * files that it named since the last sync of the directory, so that a
+	 * later change of it may be there without an earlier one of another,
+	 * and a rename may leave both names or none. */
+	ENV_KEEP_SHUFFLED,
 };
 /* torn: the last unsynced append of every file may end at any 512-byte
  * border instead of being kept whole. All open handles become invalid (they

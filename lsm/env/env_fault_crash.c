@@ -8,6 +8,11 @@
  * delay what it does to a name but does not reorder it. A rename is kept or
  * lost as a whole.
  *
+ * Shuffled, names know nothing of each other, as on a filesystem without a
+ * journal: each is what it was at some moment since the last sync, a rename is
+ * a change of two names, and the file of a rename can be found under both of
+ * them or under none.
+ *
  * Bytes: each sector written since the last sync of the file is kept or put
  * back to what it was, and the length is the old one, the new one, or one in
  * between. The last append may in addition be torn.
@@ -39,6 +44,7 @@ static bool keeps(struct crash *c)
 	case ENV_KEEP_ALL:
 		return true;
 	case ENV_KEEP_RANDOM:
+	case ENV_KEEP_SHUFFLED:
 		break;
 	}
 	return next_random(c) & 1;
@@ -61,6 +67,34 @@ static void crash_names(struct crash *c, struct fault_dir *d)
 		if (op->to)
 			op->to->cut = true;
 	}
+	fault_names_revert(d);
+	d->lock_holder = NULL;
+}
+
+/* One of the files the name stood for, each as likely (reservoir sampling,
+ * Vitter 1985). */
+static void shuffle_name(struct crash *c, const struct fault_dir *d,
+			 struct fault_entry *e)
+{
+	struct fault_file *kept = e->durable;
+	const struct fault_op *op;
+	uint64_t seen = 1;
+
+	for (op = d->ops; op; op = op->next) {
+		if (op->from != e && op->to != e)
+			continue;
+		if (next_random(c) % ++seen == 0)
+			kept = fault_op_file(op, e);
+	}
+	fault_entry_keep(e, kept);
+}
+
+static void shuffle_names(struct crash *c, struct fault_dir *d)
+{
+	struct fault_entry *e;
+
+	for (e = d->entries; e; e = e->next)
+		shuffle_name(c, d, e);
 	fault_names_revert(d);
 	d->lock_holder = NULL;
 }
@@ -91,7 +125,7 @@ static uint64_t crash_length(struct crash *c, const struct fault_file *f,
 	if (!keeps(c)) {
 		bytes = f->durable_bytes;
 		/* A delayed length need not be delayed altogether. */
-		if (c->keep == ENV_KEEP_RANDOM && f->bytes > bytes &&
+		if (c->keep >= ENV_KEEP_RANDOM && f->bytes > bytes &&
 		    (next_random(c) & 1))
 			bytes += next_random(c) % (f->bytes - bytes);
 	}
@@ -149,8 +183,12 @@ void env_fault_restart(struct lsm_env *base, enum env_fault_keep keep,
 	struct fault_dir *d;
 
 	mutex_lock(&env->mutex);
-	for (d = env->dirs; d; d = d->next)
-		crash_names(&c, d);
+	for (d = env->dirs; d; d = d->next) {
+		if (keep == ENV_KEEP_SHUFFLED)
+			shuffle_names(&c, d);
+		else
+			crash_names(&c, d);
+	}
 	for (f = env->files; f; f = f->next)
 		crash_bytes(&c, f);
 	env->life++;

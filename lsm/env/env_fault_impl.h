@@ -159,5 +159,10 @@ void fault_names_sync(struct fault_dir *d);
 void fault_names_revert(struct fault_dir *d);
 /* Makes one pending change durable, the others left as they are. */
 void fault_op_keep(const struct fault_op *op);
+/* The file that e, a name of op, stands for after it, or NULL; borrowed. */
+struct fault_file *fault_op_file(const struct fault_op *op,
+				 const struct fault_entry *e);
+/* e durably stands for f, may be NULL; pending changes are left as they are. */
+void fault_entry_keep(struct fault_entry *e, struct fault_file *f);
 
 #endif

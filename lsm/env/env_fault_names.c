@@ -210,20 +210,30 @@ void fault_names_sync(struct fault_dir *d)
 	prune(d);
 }
 
-void fault_op_keep(const struct fault_op *op)
+struct fault_file *fault_op_file(const struct fault_op *op,
+				 const struct fault_entry *e)
 {
 	switch (op->kind) {
 	case OP_ADD:
-		set_file(&op->from->durable, op->file);
-		break;
+		return op->file;
 	case OP_DELETE:
-		set_file(&op->from->durable, NULL);
-		break;
+		return NULL;
 	case OP_RENAME:
-		set_file(&op->to->durable, op->file);
-		set_file(&op->from->durable, NULL);
 		break;
 	}
+	return e == op->to ? op->file : NULL;
+}
+
+void fault_entry_keep(struct fault_entry *e, struct fault_file *f)
+{
+	set_file(&e->durable, f);
+}
+
+void fault_op_keep(const struct fault_op *op)
+{
+	if (op->to)
+		fault_entry_keep(op->to, fault_op_file(op, op->to));
+	fault_entry_keep(op->from, fault_op_file(op, op->from));
 }
 
 void fault_names_revert(struct fault_dir *d)

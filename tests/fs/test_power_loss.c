@@ -124,7 +124,7 @@ START_TEST(after_power_loss_there_is_a_prefix_with_all_that_was_synced)
 	if (getenv("TEST_SANITIZED") && calls - first > SAMPLES)
 		step = (calls - first) / SAMPLES;
 	for (uint64_t n = first + rnd(&r) % step; n < calls; n += step)
-		power_off_at(&h, n, (enum env_fault_keep)(_i % 3), _i % 2 != 0);
+		power_off_at(&h, n, (enum env_fault_keep)(_i % 4), _i % 2 != 0);
 }
 END_TEST
 
@@ -137,7 +137,7 @@ START_TEST(power_loss_while_making_leaves_nothing_or_a_filesystem)
 	calls = env_fault_calls(t.env);
 	test_teardown(&t);
 	for (uint64_t n = 0; n < calls; n++) {
-		for (int keep = 0; keep < 3; keep++) {
+		for (int keep = 0; keep < 4; keep++) {
 			memset(&t, 0, sizeof(t));
 			t.env = env_fault_new();
 			ck_assert_ptr_nonnull(t.env);
@@ -163,7 +163,7 @@ int main(void)
 	tcase_set_timeout(c, 600);
 	tcase_add_loop_test(
 		c, after_power_loss_there_is_a_prefix_with_all_that_was_synced,
-		0, 6);
+		0, 8);
 	tcase_add_test(c,
 		       power_loss_while_making_leaves_nothing_or_a_filesystem);
 	suite_add_tcase(s, c);

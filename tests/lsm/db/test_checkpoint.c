@@ -274,7 +274,8 @@ static bool check_copy(struct script *s, uint64_t call)
 START_TEST(power_loss_leaves_a_whole_checkpoint_or_none)
 {
 	static const enum env_fault_keep keep[] = {ENV_KEEP_NONE, ENV_KEEP_ALL,
-						   ENV_KEEP_RANDOM};
+						   ENV_KEEP_RANDOM,
+						   ENV_KEEP_SHUFFLED};
 	struct script *s = malloc(sizeof(*s));
 	unsigned whole = 0, none = 0;
 	uint64_t nth, now;
@@ -291,7 +292,7 @@ START_TEST(power_loss_leaves_a_whole_checkpoint_or_none)
 		if (!off)
 			ck_ok(r);
 		lsm_close(s->db); /* fails when the power is off */
-		env_fault_restart(s->env, keep[_i], _i == 2, nth);
+		env_fault_restart(s->env, keep[_i], _i >= 2, nth);
 		if (check_copy(s, nth))
 			whole++;
 		else
@@ -358,7 +359,7 @@ int main(void)
 	suite_add_tcase(s, t);
 	tcase_set_timeout(f, 300);
 	tcase_add_loop_test(f, power_loss_leaves_a_whole_checkpoint_or_none, 0,
-			    3);
+			    4);
 	tcase_add_test(f,
 		       refused_call_leaves_no_store_and_the_next_try_succeeds);
 	suite_add_tcase(s, f);

@@ -22,6 +22,7 @@ static const struct fate fates[] = {
 	{ENV_KEEP_ALL, true, "all kept, torn"},
 	{ENV_KEEP_RANDOM, false, "a part kept"},
 	{ENV_KEEP_RANDOM, true, "a part kept, torn"},
+	{ENV_KEEP_SHUFFLED, true, "a part kept, names shuffled"},
 };
 
 static unsigned env_number(const char *name, unsigned otherwise)
@@ -144,7 +145,7 @@ START_TEST(power_loss_during_recovery_loses_nothing)
 			script_run(s);
 			if (s->db)
 				lsm_close(s->db);
-			env_fault_restart(s->env, ENV_KEEP_RANDOM, true,
+			env_fault_restart(s->env, ENV_KEEP_SHUFFLED, true,
 					  seed + call);
 			now = env_fault_calls(s->env);
 			env_fault_power_off_at(s->env, now + second);

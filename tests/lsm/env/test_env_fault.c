@@ -336,6 +336,41 @@ START_TEST(rename_never_loses_both_names_and_changes_of_a_name_keep_order)
 }
 END_TEST
 
+START_TEST(shuffled_names_know_nothing_of_each_other)
+{
+	unsigned long long seed = test_seed(9);
+	unsigned found[8] = {0}, i;
+
+	for (i = 0; i < 300; i++) {
+		bool a, b, c;
+
+		write_object(dir, "a", "aaa", 3);
+		write_object(dir, "c", "ccc", 3);
+		ck_ok(env_dir_sync(dir));
+		ck_ok(env_dir_rename(dir, "a", "b"));
+		write_object(dir, "a", "new", 3);
+		ck_ok(env_dir_delete(dir, "c"));
+		crash(ENV_KEEP_SHUFFLED, false, seed + i);
+		a = exists(dir, "a");
+		b = exists(dir, "b");
+		c = exists(dir, "c");
+		found[a + 2 * b + 4 * c]++;
+		if (b)
+			expect_object(dir, "b", "aaa", 3);
+		if (c)
+			expect_object(dir, "c", "ccc", 3);
+		if (a)
+			ck_ok(env_dir_delete(dir, "a"));
+		if (b)
+			ck_ok(env_dir_delete(dir, "b"));
+		if (c)
+			ck_ok(env_dir_delete(dir, "c"));
+	}
+	for (i = 0; i < 8; i++)
+		ck_assert_uint_gt(found[i], 5);
+}
+END_TEST
+
 START_TEST(lost_trim_brings_the_reserved_length_back)
 {
 	unsigned char got[8192];
@@ -736,6 +771,7 @@ int main(void)
 	tcase_add_test(
 		tc,
 		rename_never_loses_both_names_and_changes_of_a_name_keep_order);
+	tcase_add_test(tc, shuffled_names_know_nothing_of_each_other);
 	tcase_add_test(tc, lost_trim_brings_the_reserved_length_back);
 	tcase_add_test(tc,
 		       trimmed_bytes_read_as_zeros_when_the_log_is_recycled);

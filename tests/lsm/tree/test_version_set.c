@@ -200,6 +200,7 @@ END_TEST
 START_TEST(power_loss_that_keeps_some_loses_no_acknowledged_edit)
 {
 	power_loss_everywhere(ENV_KEEP_RANDOM, true);
+	power_loss_everywhere(ENV_KEEP_SHUFFLED, true);
 }
 END_TEST
 
