@@ -3,10 +3,14 @@
 #include "lsm/base/sync.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 static void check(int err, const char *what)
 {
@@ -117,6 +121,22 @@ NO_TSA void rwlock_wrlock(struct rwlock *l)
 NO_TSA void rwlock_wrunlock(struct rwlock *l)
 {
 	check(pthread_rwlock_unlock(&l->l), "rwlock_unlock");
+}
+
+void word_wait(_Atomic uint32_t *word, uint32_t seen)
+{
+	long r = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL,
+			 0);
+
+	if (r < 0 && errno != EAGAIN && errno != EINTR)
+		check(errno, "futex wait");
+}
+
+void word_wake_all(_Atomic uint32_t *word)
+{
+	if (syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL,
+		    0) < 0)
+		check(errno, "futex wake");
 }
 
 int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg)

@@ -63,6 +63,21 @@ void rwlock_rdunlock(struct rwlock *l) RELEASE_SHARED(l);
 void rwlock_wrlock(struct rwlock *l) ACQUIRE(l);
 void rwlock_wrunlock(struct rwlock *l) RELEASE(l);
 
+/* A word to wait on without a lock (futex(2)). Sleeps unless *word is no longer
+ * `seen`, until someone wakes it; may also return for no reason. */
+void word_wait(_Atomic uint32_t *word, uint32_t seen);
+void word_wake_all(_Atomic uint32_t *word);
+
+/* In a loop that waits for another thread for less than a sleep costs. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
 /* Starts a joinable thread named name (15 characters at most) with all
  * signals blocked: they belong to the program. 0 or -errno. */
 int thread_start(pthread_t *t, const char *name, void *(*fn)(void *),

@@ -10,7 +10,6 @@
  *   3  db->write_mutex      order of the WAL; the active memtable and log
  *   4  db->vs.apply_mutex   one manifest edit at a time
  *   5  db->mutex            memtable list, version, snapshots, background
- *   6  db->sync_mutex       who syncs the log, and how far
  *   6  db->publish_mutex    writers that wait for their predecessor
  *   7  vs.obsolete_mutex, events.mutex, locks of the caches, of the arena, of
  * the env
@@ -104,6 +103,15 @@ struct lsm_snapshot {
 	uint64_t seq;
 };
 
+/* What the leader of a group commit knows of the ones before. */
+struct sync_pace {
+	uint64_t came;       /* sync_came when the last one began */
+	uint64_t crowd;      /* writers seen at its end */
+	uint64_t ns;         /* how long a sync takes */
+	unsigned skip;       /* so many leaders do not wait for others */
+	unsigned vain_waits; /* in a row */
+};
+
 struct db_stripe {
 	_Alignas(CACHE_LINE) _Atomic uint64_t hits;
 	_Atomic uint64_t misses;
@@ -162,11 +170,13 @@ struct lsm_db {
 	_Atomic bool stalled; /* told of; changed under events.mutex */
 
 	/* Syncing the log: see wal_sync.c. */
-	_Alignas(CACHE_LINE) struct mutex sync_mutex;
-	struct cond sync_cond;
-	bool sync_busy;          /* protected by sync_mutex */
-	_Atomic uint64_t synced; /* sequence; everything up to it is durable */
-	_Atomic bool dirty;      /* the timer has something to do */
+	_Alignas(CACHE_LINE) _Atomic uint64_t synced; /* sequence: durable */
+	_Atomic bool sync_busy;                       /* someone leads */
+	_Atomic uint32_t sync_turn;  /* word: counts the ends of syncs */
+	_Atomic uint32_t sync_sleep; /* who wait for the word */
+	_Atomic uint64_t sync_came;  /* writers that asked for a sync, ever */
+	struct sync_pace sync_pace;  /* who leads */
+	_Atomic bool dirty;          /* the timer has something to do */
 	_Atomic uint64_t wal_syncs;
 
 	/* Everything else. */

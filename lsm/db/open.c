@@ -101,8 +101,6 @@ static void init_sync(struct lsm_db *db)
 	mutex_init(&db->write_mutex);
 	mutex_init(&db->publish_mutex);
 	cond_init(&db->publish_cond);
-	mutex_init(&db->sync_mutex);
-	cond_init(&db->sync_cond);
 	mutex_init(&db->mutex);
 	cond_init(&db->work_cond);
 	cond_init(&db->done_cond);
@@ -118,8 +116,6 @@ static void destroy_sync(struct lsm_db *db)
 	mutex_destroy(&db->write_mutex);
 	mutex_destroy(&db->publish_mutex);
 	cond_destroy(&db->publish_cond);
-	mutex_destroy(&db->sync_mutex);
-	cond_destroy(&db->sync_cond);
 	mutex_destroy(&db->mutex);
 	cond_destroy(&db->work_cond);
 	cond_destroy(&db->done_cond);

@@ -9,6 +9,16 @@
  * it is done, the first of them whose write was not covered leads the next one,
  * which covers all of them.
  *
+ * On a fast disk that alone makes small groups: who was covered comes back with
+ * the next write a few microseconds after the next sync began, without it, so
+ * the writers fall into two halves that take turns. So a leader that knows,
+ * from the end of the last sync, that there are more writers than have come,
+ * gives them a fraction of a sync's time to come. One writer never waits, and a
+ * leader that waited in vain is followed by ever more that do not.
+ *
+ * Waiting is on a word (futex), not on a condition variable: all that were
+ * covered go on at once, without passing through one mutex.
+ *
  * A log's name is made durable together with its first bytes: a record that
  * was synced in a file that the directory forgot would be lost.
  *
@@ -18,12 +28,18 @@
  * disk is full, so that a store does not stay read-only after space came back.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "lsm/db/db_impl.h"
 
 #define SYNC_LOGS_MAX      (DB_MEMS_MAX + 2)
 #define RESUME_INTERVAL_MS 1000
+/* A leader waits for others at most for this part of a sync's time, and after
+ * waiting in vain at most so many (as a power of two) do not. */
+#define GATHER_PART     4
+#define GATHER_SKIP_LOG 6
+#define GATHER_MAX_NS   ((uint64_t)100000)
 
 /* The logs that may hold unsynced bytes, oldest first, referenced; *seq is the
  * last sequence appended to them. */
@@ -107,29 +123,83 @@ static bool is_synced(struct lsm_db *db, uint64_t seq)
 	return atomic_load_explicit(&db->synced, memory_order_acquire) >= seq;
 }
 
+/* Gives the writers that took part lately a moment to come. */
+static void gather(struct lsm_db *db)
+{
+	struct sync_pace *p = &db->sync_pace;
+	uint64_t wait = p->ns / GATHER_PART, until, came;
+	bool here;
+
+	if (p->skip) {
+		p->skip--;
+		return;
+	}
+	came = p->came + p->crowd;
+	here = atomic_load_explicit(&db->sync_came, memory_order_relaxed) >=
+	       came;
+	if (here)
+		return;
+	until = clock_ns() + (wait < GATHER_MAX_NS ? wait : GATHER_MAX_NS);
+	do {
+		sched_yield();
+		here = atomic_load_explicit(&db->sync_came,
+					    memory_order_relaxed) >= came;
+	} while (!here && clock_ns() < until);
+	p->vain_waits = here ? 0 : p->vain_waits + 1;
+	if (!here)
+		p->skip = 1u << (p->vain_waits < GATHER_SKIP_LOG
+					 ? p->vain_waits
+					 : GATHER_SKIP_LOG);
+}
+
+static int lead_group(struct lsm_db *db)
+{
+	struct sync_pace *p = &db->sync_pace;
+	uint64_t before = p->came, start;
+	int err;
+
+	gather(db);
+	start = clock_ns();
+	p->came = atomic_load_explicit(&db->sync_came, memory_order_relaxed);
+	err = lead(db);
+	p->ns += (clock_ns() - start) / 8 - p->ns / 8;
+	/* Those it covered, and those that came meanwhile: nobody is counted
+	 * twice, as all of them wait now. */
+	p->crowd = atomic_load_explicit(&db->sync_came, memory_order_relaxed) -
+		   before;
+	return err;
+}
+
 int wal_sync_to(struct lsm_db *db, uint64_t seq)
 {
+	uint32_t turn;
 	int err = 0;
 
 	if (is_synced(db, seq))
 		return 0;
-	mutex_lock(&db->sync_mutex);
-	while (!err && !is_synced(db, seq)) {
-		if (db->sync_busy) {
-			cond_wait(&db->sync_cond, &db->sync_mutex);
+	atomic_fetch_add_explicit(&db->sync_came, 1, memory_order_relaxed);
+	while (!err) {
+		/* seq_cst, here and below: whoever finds a leader has read the
+		 * word before that leader changes it. */
+		turn = atomic_load(&db->sync_turn);
+		if (is_synced(db, seq))
+			break;
+		if (atomic_exchange(&db->sync_busy, true)) {
+			atomic_fetch_add(&db->sync_sleep, 1);
+			word_wait(&db->sync_turn, turn);
+			atomic_fetch_sub(&db->sync_sleep, 1);
 			continue;
 		}
-		err = db_error(db);
-		if (err)
-			break;
-		db->sync_busy = true;
-		mutex_unlock(&db->sync_mutex);
-		err = lead(db);
-		mutex_lock(&db->sync_mutex);
-		db->sync_busy = false;
-		cond_broadcast(&db->sync_cond);
+		if (!is_synced(db, seq)) {
+			err = db_error(db);
+			if (!err)
+				err = lead_group(db);
+		}
+		atomic_store(&db->sync_busy, false);
+		atomic_fetch_add(&db->sync_turn, 1);
+		if (atomic_load(&db->sync_sleep))
+			word_wake_all(&db->sync_turn);
 	}
-	mutex_unlock(&db->sync_mutex);
 	return err;
 }
 

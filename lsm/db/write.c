@@ -44,15 +44,6 @@
 #define PUBLISH_SPINS      100
 #define PUBLISH_YIELDS     20
 
-static void cpu_relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
 /* The lock is held for a fraction of a microsecond, and going to sleep costs
  * many times that: try for a while first. */
 static void lock_writers(struct lsm_db *db) ACQUIRE(db->write_mutex) NO_TSA
