@@ -378,6 +378,17 @@ LSM_PUBLIC int lsm_iter_error(const struct lsm_iter *it);
 /* Its length, for which no value is read. */
 LSM_PUBLIC size_t lsm_iter_value_len(const struct lsm_iter *it);
 
+/*
+ * Says that [start, end) (len 0: no bound) is going to be read soon, in this
+ * order. What of it is not in memory is read into the cache by another thread,
+ * values in blob files included, as far as an eighth of the free memory budget
+ * and 8 MiB, the rest is left alone. Nobody waits and no error is told: who
+ * then reads meets it. 0; -EAGAIN: so much was asked for before that this was
+ * dropped; -EINVAL, -ENOMEM. Scans do the like by themselves.
+ */
+LSM_PUBLIC int lsm_prefetch(struct lsm_db *db, struct lsm_slice start,
+			    struct lsm_slice end);
+
 /* ---- snapshots ------------------------------------------------------------
  */
 

@@ -49,6 +49,7 @@
 #include "lsm/env/env.h"
 #include "lsm/mem/batch.h"
 #include "lsm/mem/memtable.h"
+#include "lsm/table/ahead.h"
 #include "lsm/table/cache.h"
 #include "lsm/table/table_cache.h"
 #include "lsm/tree/compact.h"
@@ -128,6 +129,21 @@ struct event_queue {
 	uint64_t stall_ns; /* when the stall began */
 	bool stop, started;
 	pthread_t thread;
+};
+
+/* Ranges that lsm_prefetch() was asked for. */
+#define PREFETCH_MAX 16
+
+struct prefetch_range {
+	struct buf start, end;
+};
+
+struct prefetch {
+	struct work work;
+	struct mutex mutex;
+	struct prefetch_range range[PREFETCH_MAX]; /* protected by mutex */
+	unsigned first, count;                     /* the same */
+	bool running; /* the same: the work was given away */
 };
 
 struct lsm_db {
@@ -210,6 +226,8 @@ struct lsm_db {
 
 	struct mutex named_mutex;
 	struct mutex resume_mutex;
+	struct ahead ahead; /* ready once there is a cache */
+	struct prefetch prefetch;
 	struct rate_limiter *limiter;
 	pthread_t flush_thread, timer_thread, *compact_threads;
 	unsigned compact_thread_count;
@@ -285,6 +303,12 @@ void pace_write(struct lsm_db *db, size_t bytes);
 void pace_update_locked(struct lsm_db *db) REQUIRES(db->mutex);
 /* The same for the fill of the active memtable, when it is the last. */
 void pace_update_mem(struct lsm_db *db, bool last, uint64_t bytes);
+
+/* ---- prefetch.c ---- */
+
+void prefetch_init(struct lsm_db *db);
+/* The pool has been stopped. */
+void prefetch_release(struct lsm_db *db);
 
 /* ---- wal_sync.c ---- */
 

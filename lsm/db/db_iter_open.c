@@ -81,7 +81,7 @@ static int keep_covers(struct lsm_iter *it, const struct version_iters *s)
 static int open_sources(struct lsm_iter *it, bool no_fill_cache)
 {
 	struct sst_iter_options so = {.fill_cache = !no_fill_cache,
-				      .readahead = no_fill_cache};
+				      .ahead = true};
 	struct version_iters s = {0};
 	int err = add_memtables(it->sv, &s);
 

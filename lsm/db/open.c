@@ -143,6 +143,7 @@ static struct lsm_db *db_new(const struct lsm_options *options)
 	db->read_only = db->opt.read_only;
 	db->snapshots.next = db->snapshots.prev = &db->snapshots;
 	init_sync(db);
+	prefetch_init(db);
 	return db;
 }
 
@@ -157,7 +158,9 @@ static int open_memory(struct lsm_db *db)
 	db->cache = cache_new(db->opt.memory_bytes);
 	if (!db->cache)
 		return -ENOMEM;
+	ahead_init(&db->ahead, db->cache);
 	ro.cache = db->cache;
+	ro.ahead = &db->ahead;
 	db->tables = table_cache_new(db->dir, db->opt.max_open_tables, &ro);
 	if (!db->tables)
 		return -ENOMEM;
@@ -214,12 +217,14 @@ static void db_free(struct lsm_db *db)
 	if (db->tables)
 		table_cache_free(db->tables);
 	if (db->cache) {
+		ahead_release(&db->ahead);
 		epoch_barrier();
 		cache_free(db->cache);
 	}
 	rate_limiter_free(db->limiter);
 	if (db->dir)
 		env_dir_close(db->dir);
+	prefetch_release(db);
 	destroy_sync(db);
 	free(db);
 }
@@ -282,6 +287,8 @@ int lsm_close(struct lsm_db *db)
 
 	if (!db)
 		return 0;
+	/* What was only to be on the safe side is given up. */
+	ahead_stop(&db->ahead);
 	err = lsm_sync(db);
 	/* Tables are checked whole and open fast; a log that no later record
 	 * vouches for would have its damage taken for a torn tail. When this

@@ -13,10 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lsm/base/checksum.h"
 #include "lsm/base/coding.h"
-#include "lsm/base/compress.h"
-#include "lsm/table/sst_format.h"
+#include "lsm/table/stored.h"
 
 struct blob_reader {
 	_Atomic uint32_t refs;
@@ -108,10 +106,17 @@ void blob_reader_meta(const struct blob_reader *r, struct blob_meta *out)
 
 /* ---- blocks ------------------------------------------------------------- */
 
+static struct sst_handle stored_handle(const struct blob_handle *h)
+{
+	return (struct sst_handle){
+		.offset = h->offset, .bytes = h->bytes, .type = h->type};
+}
+
 static int read_stored(struct blob_reader *r, const struct blob_handle *h,
 		       uint8_t *to)
 {
-	const uint8_t *trailer = to + h->bytes;
+	struct sst_handle sh = stored_handle(h);
+	const char *why;
 	int err = env_object_read(r->object, h->offset, to,
 				  (size_t)h->bytes + SST_TRAILER_BYTES);
 
@@ -119,13 +124,8 @@ static int read_stored(struct blob_reader *r, const struct blob_handle *h,
 		return corrupt(r, h->offset, "file ends inside a block");
 	if (err)
 		return err;
-	if (trailer[0] != h->type)
-		return corrupt(r, h->offset,
-			       "block is of another type than its handle says");
-	if (get_le32(trailer + 1) !=
-	    sst_block_crc(to, h->bytes, h->type, r->footer.number, h->offset))
-		return corrupt(r, h->offset, "block checksum mismatch");
-	return 0;
+	why = stored_check(&sh, to, r->footer.number, true);
+	return why ? corrupt(r, h->offset, why) : 0;
 }
 
 /* Straight into the cache's entry, the trailer behind it. */
@@ -149,22 +149,11 @@ static int fetch_raw(struct blob_reader *r, const struct blob_handle *h,
 static int expand(struct blob_reader *r, const struct blob_handle *h,
 		  const uint8_t *stored, struct cache_entry **out)
 {
-	uint32_t plain;
-	const uint8_t *lz4 = sst_lz4_header(stored, h->bytes, &plain);
-	struct cache_entry *e;
+	struct sst_handle sh = stored_handle(h);
+	const char *why;
+	int err = stored_expand(r->cache, &sh, stored, out, &why);
 
-	if (!lz4)
-		return corrupt(r, h->offset, "block has an impossible length");
-	e = cache_alloc(r->cache, plain);
-	if (!e)
-		return -ENOMEM;
-	if (lz4_decompress(lz4, (size_t)(stored + h->bytes - lz4),
-			   cache_data(e), plain)) {
-		cache_drop(r->cache, e);
-		return corrupt(r, h->offset, "block cannot be decompressed");
-	}
-	*out = e;
-	return 0;
+	return err == -EUCLEAN ? corrupt(r, h->offset, why) : err;
 }
 
 static int fetch_lz4(struct blob_reader *r, const struct blob_handle *h,
@@ -182,16 +171,6 @@ static int fetch_lz4(struct blob_reader *r, const struct blob_handle *h,
 	return err;
 }
 
-/* The plain bytes; a raw block has its trailer behind them. */
-static size_t plain_len(struct cache_entry *e, uint8_t type)
-{
-	size_t len = cache_bytes(e);
-
-	if (type == SST_BLOCK_LZ4)
-		return len;
-	return len < SST_TRAILER_BYTES ? 0 : len - SST_TRAILER_BYTES;
-}
-
 /* A fresh block, not in the cache, all of it checked. */
 static int fetch(struct blob_reader *r, const struct blob_handle *h,
 		 struct cache_entry **out)
@@ -207,7 +186,7 @@ static int fetch(struct blob_reader *r, const struct blob_handle *h,
 	err = (h->type == SST_BLOCK_RAW ? fetch_raw : fetch_lz4)(r, h, &e);
 	if (err)
 		return err;
-	if (!blob_block_check(cache_data(e), plain_len(e, h->type))) {
+	if (!blob_block_check(cache_data(e), stored_plain_len(e, h->type))) {
 		cache_drop(r->cache, e);
 		return corrupt(r, h->offset, "block cannot be decoded");
 	}
@@ -242,8 +221,9 @@ int blob_reader_block(struct blob_reader *r, const struct blob_handle *h,
 int blob_value(const struct blob_handle *h, struct cache_entry *block,
 	       struct lsm_slice *value)
 {
-	if (!blob_block_value(cache_data(block), plain_len(block, h->type),
-			      h->index, value) ||
+	if (!blob_block_value(cache_data(block),
+			      stored_plain_len(block, h->type), h->index,
+			      value) ||
 	    value->len != h->len)
 		return -EUCLEAN;
 	return 0;
@@ -252,8 +232,9 @@ int blob_value(const struct blob_handle *h, struct cache_entry *block,
 int blob_owner(const struct blob_handle *h, struct cache_entry *block,
 	       struct lsm_slice *key, uint64_t *seq)
 {
-	return blob_block_key(cache_data(block), plain_len(block, h->type),
-			      h->index, key, seq)
+	return blob_block_key(cache_data(block),
+			      stored_plain_len(block, h->type), h->index, key,
+			      seq)
 		       ? 0
 		       : -EUCLEAN;
 }
@@ -297,7 +278,7 @@ static int walk_block(struct walk *w)
 
 	if (err)
 		return err;
-	err = blob_block_each(cache_data(e), plain_len(e, w->h.type),
+	err = blob_block_each(cache_data(e), stored_plain_len(e, w->h.type),
 			      walk_value, w);
 	cache_drop(w->r->cache, e);
 	return err;

@@ -93,6 +93,7 @@ int sst_writer_finish(struct sst_writer *w, struct sst_meta *meta);
 /* Frees w and deletes the file. */
 void sst_writer_abort(struct sst_writer *w);
 
+struct ahead;
 struct read_around;
 
 /* How much of their maps the tables of a store have touched. */
@@ -104,6 +105,7 @@ struct sst_maps {
 struct sst_reader_options {
 	struct cache *cache;
 	struct read_around *around; /* shared by tables; NULL: not done */
+	struct ahead *ahead;        /* the same; NULL: not done */
 	struct sst_maps *maps;      /* the same; NULL: nothing is mapped */
 	bool map_raw;               /* raw blocks are used where they lie */
 	bool verify_checksums;      /* of data blocks, when they are read */
@@ -158,12 +160,20 @@ struct sst_iter_options {
 	 */
 	struct lsm_slice lower, upper;
 	bool fill_cache;
-	bool readahead; /* expect a forward scan; compaction and long scans */
+	bool readahead; /* expect a forward scan: read large pieces */
 	bool verify;    /* verify checksums whatever the reader was told */
+	/* Once blocks are read one after the other, either way, the coming
+	 * ones are read beside (ahead.h). */
+	bool ahead;
+	/* What sst_iter_window() said of the walk that this one goes on. */
+	uint32_t ahead_window;
 };
 /* Point entries. Holds a reference on r. NULL: no memory. */
 struct iter *sst_reader_iter(struct sst_reader *r,
 			     const struct sst_iter_options *o);
+/* How far an iterator made by sst_reader_iter() reads ahead, to be handed to
+ * the next one of the same walk; 0: it does not. */
+uint32_t sst_iter_window(const struct iter *it);
 /* Range tombstones; lives as long as r. Never NULL; count 0 when none. */
 const struct frags *sst_reader_frags(const struct sst_reader *r);
 /* Offset in the file where key would lie. */

@@ -8,9 +8,9 @@
 
 #include <stdlib.h>
 
-#include "lsm/base/checksum.h"
 #include "lsm/base/compress.h"
 #include "lsm/table/read_around.h"
+#include "lsm/table/stored.h"
 
 /* Compressed blocks up to this size are read onto the stack. */
 #define STACK_BYTES 8192
@@ -27,18 +27,9 @@ int sst_block_corrupt(struct sst_reader *r, uint64_t offset, const char *why)
 int sst_block_check(struct sst_reader *r, const struct sst_handle *h,
 		    const uint8_t *stored, bool verify)
 {
-	const uint8_t *trailer = stored + h->bytes;
+	const char *why = stored_check(h, stored, r->number, verify);
 
-	if (trailer[0] != h->type)
-		return sst_block_corrupt(r, h->offset,
-					 "block is of another type than the "
-					 "index says");
-	if (verify &&
-	    get_le32(trailer + 1) != sst_block_crc(stored, h->bytes, h->type,
-						   r->number, h->offset))
-		return sst_block_corrupt(r, h->offset,
-					 "block checksum mismatch");
-	return 0;
+	return why ? sst_block_corrupt(r, h->offset, why) : 0;
 }
 
 int sst_block_expand(struct sst_reader *r, const struct sst_handle *h,
@@ -129,9 +120,7 @@ static int fetch_lz4(struct sst_reader *r, const struct sst_handle *h,
 {
 	uint8_t stack[STACK_BYTES], *stored = stack;
 	size_t bytes = (size_t)h->bytes + SST_TRAILER_BYTES;
-	struct cache_entry *e = NULL;
-	const uint8_t *lz4;
-	uint32_t plain_bytes;
+	const char *why;
 	int err;
 
 	if (bytes > sizeof(stack)) {
@@ -144,40 +133,34 @@ static int fetch_lz4(struct sst_reader *r, const struct sst_handle *h,
 		err = sst_block_check(r, h, stored, verify);
 	if (err)
 		goto out;
-	lz4 = sst_lz4_header(stored, h->bytes, &plain_bytes);
-	if (!lz4) {
-		err = sst_block_corrupt(r, h->offset,
-					"block has an impossible length");
-		goto out;
-	}
-	e = cache_alloc(r->cache, plain_bytes);
-	if (!e) {
-		err = -ENOMEM;
-		goto out;
-	}
-	err = sst_block_expand(r, h, lz4, stored + h->bytes, cache_data(e),
-			       plain_bytes);
+	err = stored_expand(r->cache, h, stored, out, &why);
+	if (err == -EUCLEAN)
+		err = sst_block_corrupt(r, h->offset, why);
 out:
 	if (stored != stack)
 		free(stored);
-	if (err && e)
-		cache_drop(r->cache, e);
-	else
-		*out = e;
 	return err;
 }
 
 static int view_entry(struct sst_reader *r, const struct sst_handle *h,
 		      struct cache_entry *e, struct sst_view *v)
 {
-	size_t len = cache_bytes(e) -
-		     (h->type == SST_BLOCK_RAW ? SST_TRAILER_BYTES : 0);
-
 	v->entry = e;
-	if (!block_init(&v->block, cache_data(e), len))
+	if (!block_init(&v->block, cache_data(e), stored_plain_len(e, h->type)))
 		return sst_block_corrupt(r, h->offset,
 					 "block has an impossible head");
 	return 0;
+}
+
+int sst_view_entry(struct sst_reader *r, uint32_t i, struct cache_entry *e,
+		   struct sst_view *v)
+{
+	struct sst_handle h = sst_index_handle(&r->index, i);
+	int err = view_entry(r, &h, e, v);
+
+	if (err)
+		cache_put(r->cache, e);
+	return err;
 }
 
 static bool is_checked(struct sst_reader *r, uint32_t i)

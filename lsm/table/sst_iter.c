@@ -2,32 +2,41 @@
 /*
  * sst_iter.c - walking a table; and checking one as a whole.
  *
- * An iterator stands in one block, which it holds in one of three ways:
+ * An iterator stands in one block, which it holds in one of four ways:
  *   - a view (cache entry or map), when it may fill the cache;
- *   - the same, of a block that happened to be in the cache, and
+ *   - the same, of a block that happened to be in the cache;
+ *   - the same, of an entry that was read ahead, which is in the cache only
+ *     when it may be filled;
  *   - a private buffer it reads, decompresses and throws away, when it must
  *     not fill the cache. Reads of a forward walk then become large chunks.
+ *
+ * Blocks that come from disk one after the other, in either direction, are
+ * taken for a scan: then the coming ones are read ahead, if the caller wants
+ * that, or announced to the disk.
  *
  * One thread at a time.
  */
 #include "lsm/table/sst_reader.h"
 
+#include <assert.h>
 #include <stdlib.h>
+
+#include "lsm/table/sst_ahead.h"
+#include "lsm/table/stored.h"
 
 /* Private reads of a forward walk grow from the first to the second. */
 #define CHUNK_MIN (16u << 10)
 #define CHUNK_MAX (256u << 10)
-/* The same of the window that is announced to the disk on the cached way. */
-#define AHEAD_MIN (64u << 10)
-#define AHEAD_MAX (1u << 20)
 /* Blocks read one after the other before that is taken for a scan, when the
  * caller did not say. */
 #define SEQUENTIAL_BLOCKS 4
+/* The same for one that may read ahead beside. */
+#define AHEAD_BLOCKS 2
 
 struct sst_iter {
 	struct iter base;
 	struct sst_reader *r;
-	bool fill_cache, readahead, verify;
+	bool fill_cache, readahead, verify, want_ahead;
 	bool private; /* the block is in a buffer below, not in view */
 	bool loaded;  /* there is a block, number `at` */
 	bool mapped;  /* it lies in the map */
@@ -37,8 +46,12 @@ struct sst_iter {
 	/* sequential access */
 	uint32_t last_read; /* block that came from disk last */
 	uint32_t in_row;
-	uint32_t window;      /* bytes of the next chunk, or ahead */
+	bool row_backward;
+	uint32_t window;      /* bytes of the next chunk, or announced */
 	uint64_t ahead_until; /* announced up to there */
+	uint32_t ahead_window;
+	struct lsm_slice lower, upper;
+	struct sst_ahead ahead;
 	/* private reads */
 	uint8_t *chunk, *plain;
 	size_t chunk_cap, plain_cap;
@@ -96,14 +109,58 @@ static int grow(uint8_t **p, size_t *cap, size_t want)
 static bool is_sequential(struct sst_iter *it, uint32_t i)
 {
 	if (it->in_row && i == it->last_read + 1) {
-		it->in_row++;
+		it->in_row = it->row_backward ? 2 : it->in_row + 1;
+		it->row_backward = false;
+	} else if (it->in_row && i + 1 == it->last_read) {
+		it->in_row = it->row_backward ? it->in_row + 1 : 2;
+		it->row_backward = true;
+		it->ahead_until = 0;
 	} else if (!it->in_row || i != it->last_read) {
 		it->in_row = 1;
 		it->window = 0;
 		it->ahead_until = 0;
 	}
 	it->last_read = i;
+	if (it->row_backward)
+		return false; /* chunks and announcements lead forward */
 	return it->readahead || it->in_row >= SEQUENTIAL_BLOCKS;
+}
+
+static bool ahead_pays(const struct sst_iter *it)
+{
+	const struct sst_reader *r = it->r;
+
+	/* What lies in the map need not be copied out of it. */
+	return r->ahead && !(it->fill_cache && r->map &&
+			     r->props.raw_blocks > r->props.data_blocks / 2);
+}
+
+/* From block i on, in the direction of the row. */
+static void start_ahead(struct sst_iter *it, uint32_t i)
+{
+	const struct sst_index *ix = &it->r->index;
+	struct sst_ahead *a = &it->ahead;
+
+	a->fill = it->fill_cache;
+	a->verify = it->verify;
+	a->backward = it->row_backward;
+	a->first = 0;
+	a->end = ix->count;
+	if (a->backward && it->lower.len)
+		a->first = sst_index_seek(ix, it->lower, UINT64_MAX);
+	if (!a->backward && it->upper.len) {
+		a->end = sst_index_seek(ix, it->upper, UINT64_MAX);
+		a->end += a->end < ix->count;
+	}
+	sst_ahead_start(a, it->r, i, it->ahead_window);
+}
+
+/* Block i came from disk, and was noted by is_sequential(). */
+static void consider_ahead(struct sst_iter *it, uint32_t i)
+{
+	if (it->want_ahead && it->in_row >= AHEAD_BLOCKS &&
+	    !sst_ahead_is_on(&it->ahead))
+		start_ahead(it, it->row_backward ? i - 1 : i + 1);
 }
 
 static void widen(struct sst_iter *it, uint32_t min, uint32_t max)
@@ -149,6 +206,7 @@ static int read_chunk(struct sst_iter *it, uint32_t i,
 		return err;
 	it->chunk_offset = h->offset;
 	it->chunk_len = want;
+	consider_ahead(it, i);
 	/* the disk works on the next one while we work on this */
 	if (want > need && h->offset + want < data_end(it))
 		env_object_prefetch(it->r->object, h->offset + want,
@@ -193,12 +251,13 @@ static int load_private(struct sst_iter *it, uint32_t i, struct block *b)
 static void announce(struct sst_iter *it, uint32_t i)
 {
 	uint64_t from = it->r->index.entry[i + 1].offset;
+	bool scan = is_sequential(it, i);
 
-	if (!is_sequential(it, i)) {
-		if (it->in_row == 1)
-			sst_view_missed(it->r, i);
+	if (it->in_row == 1 && !it->readahead)
+		sst_view_missed(it->r, i);
+	consider_ahead(it, i);
+	if (!scan || sst_ahead_is_on(&it->ahead))
 		return;
-	}
 	if (from >= data_end(it) || it->ahead_until > from + it->window / 2)
 		return;
 	widen(it, AHEAD_MIN, AHEAD_MAX);
@@ -232,10 +291,7 @@ static bool load_if_cached(struct sst_iter *it, uint32_t i, struct block *b)
 
 	if (!e)
 		return false;
-	if (!block_init(b, cache_data(e),
-			cache_bytes(e) - (h.type == SST_BLOCK_RAW
-						  ? SST_TRAILER_BYTES
-						  : 0))) {
+	if (!block_init(b, cache_data(e), stored_plain_len(e, h.type))) {
 		cache_put(it->r->cache, e);
 		return false;
 	}
@@ -245,8 +301,34 @@ static bool load_if_cached(struct sst_iter *it, uint32_t i, struct block *b)
 	return true;
 }
 
+static int load_ahead(struct sst_iter *it, uint32_t i, struct cache_entry *e,
+		      struct block *b)
+{
+	int err = sst_view_entry(it->r, i, e, &it->view);
+
+	if (err)
+		return err;
+	*b = it->view.block;
+	it->private = false;
+	return 0;
+}
+
+/* The block if it was read ahead, or NULL. */
+static struct cache_entry *take_ahead(struct sst_iter *it, uint32_t i)
+{
+	if (it->ahead_window) {
+		/* The walk comes from the table before or after this one. */
+		it->row_backward = i != 0;
+		start_ahead(it, i);
+		it->ahead_window = 0;
+	}
+	return sst_ahead_is_on(&it->ahead) ? sst_ahead_take(&it->ahead, i)
+					   : NULL;
+}
+
 static int load(struct sst_iter *it, uint32_t i)
 {
+	struct cache_entry *e;
 	struct block b;
 	int err = 0;
 
@@ -255,7 +337,10 @@ static int load(struct sst_iter *it, uint32_t i)
 		return 0;
 	}
 	unload(it);
-	if (it->fill_cache)
+	e = take_ahead(it, i);
+	if (e)
+		err = load_ahead(it, i, e, &b);
+	else if (it->fill_cache)
 		err = load_view(it, i, &b);
 	else if (it->readahead || it->verify || !load_if_cached(it, i, &b))
 		err = load_private(it, i, &b);
@@ -411,6 +496,7 @@ static void iter_free_op(struct iter *base)
 	struct sst_iter *it = sst_iter(base);
 
 	unload(it);
+	sst_ahead_stop(&it->ahead);
 	block_cursor_release(&it->c);
 	free(it->chunk);
 	free(it->plain);
@@ -442,7 +528,19 @@ struct iter *sst_reader_iter(struct sst_reader *r,
 	it->fill_cache = o->fill_cache;
 	it->readahead = o->readahead;
 	it->verify = o->verify;
+	it->want_ahead = o->ahead && ahead_pays(it);
+	it->ahead_window = it->want_ahead ? o->ahead_window : 0;
+	it->lower = o->lower;
+	it->upper = o->upper;
 	it->nothing = !sst_reader_may_hold(r, o->lower, o->upper);
 	sst_reader_ref(r);
 	return &it->base;
+}
+
+uint32_t sst_iter_window(const struct iter *base)
+{
+	const struct sst_iter *it = (const struct sst_iter *)base;
+
+	assert(base->ops == &sst_iter_ops);
+	return sst_ahead_is_on(&it->ahead) ? it->ahead.window : 0;
 }

@@ -176,6 +176,7 @@ int sst_reader_open(struct env_dir *dir, const char *name, uint64_t number,
 	r->number = number;
 	r->cache = o->cache;
 	r->around = o->around;
+	r->ahead = o->ahead;
 	r->maps = o->maps;
 	r->verify = o->verify_checksums;
 	r->log = o->log;

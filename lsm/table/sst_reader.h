@@ -34,6 +34,7 @@ struct sst_reader {
 	struct env_object *object;
 	struct cache *cache;
 	struct sst_maps *maps;
+	struct ahead *ahead;        /* NULL: not done */
 	struct read_around *around; /* NULL: not done */
 	_Atomic uint8_t *regions;   /* for it */
 	const uint8_t *map;         /* NULL: not used */
@@ -66,6 +67,9 @@ int sst_view_cached(struct sst_reader *r, uint32_t i, struct sst_view *v);
 int sst_view_get(struct sst_reader *r, uint32_t i, bool verify,
 		 struct sst_view *v, bool *from_disk);
 void sst_view_put(struct sst_reader *r, struct sst_view *v);
+/* Of an entry that holds block i; takes the reference, also when it fails. */
+int sst_view_entry(struct sst_reader *r, uint32_t i, struct cache_entry *e,
+		   struct sst_view *v);
 
 /* Pages of the map are gone: -EIO when so, to be asked after using mapped
  * bytes and before believing them. */

@@ -208,6 +208,11 @@ int table_cache_get(struct table_cache *tc, struct table_slot *s,
 	return 0;
 }
 
+struct ahead *table_cache_ahead(struct table_cache *tc)
+{
+	return tc->options.ahead;
+}
+
 struct cache *table_cache_blocks(struct table_cache *tc)
 {
 	return tc->options.cache;

@@ -38,5 +38,7 @@ struct sst_reader *table_cache_find(struct table_cache *tc,
 int table_cache_get(struct table_cache *tc, struct table_slot *s,
 		    struct sst_reader **out);
 struct cache *table_cache_blocks(struct table_cache *tc);
+/* What reads ahead for these tables, or NULL. */
+struct ahead *table_cache_ahead(struct table_cache *tc);
 
 #endif

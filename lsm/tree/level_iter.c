@@ -33,6 +33,7 @@ struct level_iter {
 	struct table_file **files;
 	size_t count;
 	struct sst_iter_options options;
+	uint32_t window;    /* how far child reads ahead, for the next one */
 	size_t at;          /* the table that child is of */
 	struct iter *child; /* or NULL */
 	/* Holds what the last answer of level_iter_cover() points into. */
@@ -72,12 +73,16 @@ static bool open_child(struct level_iter *l, size_t i)
 	close_child(l);
 	err = table_cache_get(l->tc, &l->files[i]->slot, &r);
 	if (!err) {
-		l->child = sst_reader_iter(r, &l->options);
+		struct sst_iter_options o = l->options;
+
+		o.ahead_window = l->window;
+		l->child = sst_reader_iter(r, &o);
 		sst_reader_put(r);
 		if (!l->child)
 			err = -ENOMEM;
 	}
 	l->at = i;
+	l->window = 0;
 	if (err) {
 		l->it.valid = false;
 		l->it.err = err;
@@ -112,6 +117,7 @@ static void roll_forward(struct level_iter *l)
 			at_end(l);
 			return;
 		}
+		l->window = sst_iter_window(l->child);
 		if (!open_child(l, l->at + 1))
 			return;
 		iter_first(l->child);
@@ -126,6 +132,7 @@ static void roll_backward(struct level_iter *l)
 			at_end(l);
 			return;
 		}
+		l->window = sst_iter_window(l->child);
 		if (!open_child(l, l->at - 1))
 			return;
 		iter_last(l->child);
