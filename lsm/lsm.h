@@ -264,6 +264,19 @@ LSM_PUBLIC int lsm_batch_put(struct lsm_batch *batch, struct lsm_slice key,
 /* The value as the concatenation of count parts; saves the caller a copy. */
 LSM_PUBLIC int lsm_batch_putv(struct lsm_batch *batch, struct lsm_slice key,
 			      const struct lsm_slice *parts, size_t count);
+/*
+ * Puts under key the value of the key that it, an iterator of the store that
+ * the batch will be written to, stands on. A value in a blob file (see
+ * lsm_options.blob_bytes) is shared: it is neither read nor copied, and stays
+ * as long as any key has it. Other values are copied in; that may need to read
+ * them: also the errors of reading. Collecting garbage may end sharing.
+ *
+ * Until such a batch is cleared or freed it keeps blob files from being
+ * deleted, and that must be before lsm_close().
+ */
+LSM_PUBLIC int lsm_batch_put_shared(struct lsm_batch *batch,
+				    struct lsm_slice key,
+				    const struct lsm_iter *it);
 LSM_PUBLIC int lsm_batch_delete(struct lsm_batch *batch, struct lsm_slice key);
 /* Deletes every key k with start <= k < end, at a cost that does not depend
  * on how many there are. */
@@ -483,13 +496,15 @@ struct lsm_stats {
 	unsigned blob_files;
 	uint64_t blob_file_bytes;  /* on disk */
 	uint64_t blob_value_bytes; /* values in them, uncompressed */
-	uint64_t blob_live_bytes;  /* of these, what is still referred to */
-	uint64_t wal_bytes;        /* logs not yet flushed */
-	uint64_t entries;          /* in tables, tombstones included */
-	uint64_t deletions;        /* point tombstones among them */
-	uint64_t range_deletions;  /* range tombstones in tables */
-	uint64_t sequence;         /* of the last visible write */
-	uint64_t oldest_snapshot;  /* its sequence; 0: none */
+	/* Of these, what is still referred to; a shared value counts for each
+	 * key, so this is an upper bound once there are some. */
+	uint64_t blob_live_bytes;
+	uint64_t wal_bytes;       /* logs not yet flushed */
+	uint64_t entries;         /* in tables, tombstones included */
+	uint64_t deletions;       /* point tombstones among them */
+	uint64_t range_deletions; /* range tombstones in tables */
+	uint64_t sequence;        /* of the last visible write */
+	uint64_t oldest_snapshot; /* its sequence; 0: none */
 	unsigned snapshots;
 	uint64_t pending_compaction_bytes;
 	/* Memory now, against memory_bytes. */

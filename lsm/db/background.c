@@ -90,6 +90,8 @@ static void flush_installed(void *arg) NO_TSA
 	struct lsm_db *db = j->db;
 
 	db->imm_count -= j->count;
+	for (unsigned i = 0; i < j->count; i++)
+		share_flushed_locked(db, j->mems[i]);
 	sv_install_locked(db, j->fresh, NULL);
 	j->fresh = NULL;
 	pace_update_locked(db);
@@ -372,6 +374,31 @@ int background_compact_locked(struct lsm_db *db, struct compaction *c)
 	return err;
 }
 
+/* Nobody has a handle any more into a blob file that was kept for one: an edit
+ * that changes nothing else takes it out. When it fails the next edit does. */
+static void drop_blobs_locked(struct lsm_db *db) REQUIRES(db->mutex)
+{
+	struct install in = {.db = db, .fresh = sv_alloc()};
+	struct version_edit edit = {0};
+	int err = in.fresh ? 0 : -ENOMEM;
+
+	db->vs.dead_blobs = false;
+	db->compacting++;
+	mutex_unlock(&db->mutex);
+	if (!err)
+		err = db_apply(db, &edit, compaction_installed, &in);
+	free(in.fresh);
+	if (!err)
+		sv_reap(db);
+	else
+		logger_printf(&db->log, LSM_LOG_WARN,
+			      "dropping dead blob files: %s",
+			      lsm_strerror(err));
+	mutex_lock(&db->mutex);
+	db->compacting--;
+	cond_broadcast(&db->done_cond);
+}
+
 /* One round: what was done, or false when there was nothing to do. */
 static bool compact_step_locked(struct lsm_db *db) REQUIRES(db->mutex)
 {
@@ -386,7 +413,13 @@ static bool compact_step_locked(struct lsm_db *db) REQUIRES(db->mutex)
 		mutex_lock(&db->mutex);
 		return true;
 	}
-	if (!db->compact_due || !may_work_locked(db) || db->resuming)
+	if (!may_work_locked(db) || db->resuming)
+		return false;
+	if (db->vs.dead_blobs) {
+		drop_blobs_locked(db);
+		return true;
+	}
+	if (!db->compact_due)
 		return false;
 	if (db->compact_err && clock_ns() < db->compact_retry_ns)
 		return false;

@@ -76,6 +76,8 @@ struct db_mem {
 	uint64_t wal_number;
 	uint64_t base_seq;        /* everything in it is greater */
 	_Atomic uint64_t charged; /* bytes told to cache_charge() */
+	/* Files that handles in it lead into; protected by db->mutex. */
+	struct blob_pins pins;
 };
 
 /* A log that is being written, or was and is not yet obsolete. */
@@ -293,6 +295,17 @@ int db_switch_locked(struct lsm_db *db) REQUIRES(db->write_mutex);
 /* The first error stops the writers. */
 void db_set_error(struct lsm_db *db, int err, const char *what);
 void db_set_error_locked(struct lsm_db *db, int err, const char *what)
+	REQUIRES(db->mutex);
+
+/* ---- share.c: values that several keys share ---- */
+
+/* Before a batch with handles goes to m: the blob files they lead into stay for
+ * as long as m is not in a table. -EINVAL: the batch is another store's;
+ * -ENOMEM. */
+int share_keep(struct lsm_db *db, struct db_mem *m,
+	       const struct lsm_batch *batch);
+/* m is in a table, which refers to the files. */
+void share_flushed_locked(struct lsm_db *db, struct db_mem *m)
 	REQUIRES(db->mutex);
 
 /* ---- pace.c ---- */

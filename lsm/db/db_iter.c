@@ -407,6 +407,7 @@ static void resolve(struct lsm_iter *it)
 	int err = version_blob_value(it->sv->version, it->value,
 				     !it->no_fill_cache, &it->blob, &value);
 
+	it->handle = it->value;
 	it->resolved = true;
 	it->value_err = err;
 	it->value = err ? lsm_slice(NULL, 0) : value;

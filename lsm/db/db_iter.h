@@ -28,6 +28,7 @@ struct lsm_iter {
 	struct source_cover *covers; /* by source; NULL: no tombstones */
 	struct buf lower, upper;
 	struct lsm_slice key, value; /* shown when valid */
+	struct lsm_slice handle;     /* of value, once it is resolved */
 	/* value is a handle, or, in memory, what it stands for. */
 	bool is_handle, resolved;
 	bool saved_is_handle;

@@ -113,7 +113,7 @@ int lsm_wait_idle(struct lsm_db *db)
 		return 0;
 	mutex_lock(&db->mutex);
 	while (db->imm_count || db->flushing || db->compacting ||
-	       db->compact_due || db->cleanup_due) {
+	       db->compact_due || db->cleanup_due || db->vs.dead_blobs) {
 		err = db_error(db);
 		if (!err)
 			err = db->flush_err;

@@ -30,6 +30,7 @@ struct db_mem *db_mem_new(struct lsm_db *db, uint64_t wal_number,
 		return NULL;
 	}
 	m->db = db;
+	m->pins.vs = &db->vs;
 	m->wal_number = wal_number;
 	m->base_seq = base_seq;
 	atomic_init(&m->refs, 1);
@@ -43,6 +44,7 @@ void db_mem_put(struct db_mem *m)
 	if (atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	memtable_put_ref(m->table);
+	free(m->pins.files); /* left over when the store is closed */
 	cache_charge(m->db->cache, -(int64_t)atomic_load_explicit(
 					   &m->charged, memory_order_relaxed));
 	free(m);

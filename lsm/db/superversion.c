@@ -55,10 +55,14 @@ void sv_put_user(struct superversion *sv)
 
 struct superversion *sv_get(struct lsm_db *db)
 {
-	static const struct lsm_snapshot any;
-	uint64_t seq;
+	struct superversion *sv;
 
-	return sv_get_at(db, &any, &seq);
+	epoch_pin();
+	/* acquire: pairs with the release in sv_install_locked(). */
+	sv = atomic_load_explicit(&db->sv, memory_order_acquire);
+	sv_ref(sv);
+	epoch_unpin();
+	return sv;
 }
 
 struct superversion *

@@ -300,9 +300,11 @@ static int apply(struct lsm_db *db, struct db_mem *mem, struct lsm_slice rep,
 	return append_err;
 }
 
-/* rep: an encoded batch of count operations; its header is written here. */
-static int write_rep(struct lsm_db *db, uint8_t *rep, size_t len,
-		     uint32_t count, uint64_t data_bytes, bool sync)
+/* rep: an encoded batch of count operations; its header is written here. batch:
+ * whose it is, or NULL. */
+static int write_rep(struct lsm_db *db, const struct lsm_batch *batch,
+		     uint8_t *rep, size_t len, uint32_t count,
+		     uint64_t data_bytes, bool sync)
 {
 	struct db_mem *mem;
 	uint64_t first, last;
@@ -316,6 +318,8 @@ static int write_rep(struct lsm_db *db, uint8_t *rep, size_t len,
 	err = make_room_locked(db, len);
 	if (!err && count > SEQ_MAX - db->last_seq)
 		err = -EOVERFLOW;
+	if (!err && batch && batch->pins)
+		err = share_keep(db, db->active, batch);
 	if (err) {
 		mutex_unlock(&db->write_mutex);
 		return err;
@@ -355,8 +359,8 @@ int lsm_write(struct lsm_db *db, struct lsm_batch *batch,
 		return -EROFS;
 	if (!batch->count)
 		return sync ? lsm_sync(db) : db_error(db);
-	return write_rep(db, batch->rep.data, batch->rep.len, batch->count,
-			 batch->data_bytes, sync);
+	return write_rep(db, batch, batch->rep.data, batch->rep.len,
+			 batch->count, batch->data_bytes, sync);
 }
 
 /* One operation without the detour through a struct lsm_batch. */
@@ -390,8 +394,8 @@ static int write_one(struct lsm_db *db, enum entry_kind kind,
 			memcpy(p, value.data, value.len);
 		p += value.len;
 	}
-	err = write_rep(db, rep, (size_t)(p - rep), 1, key.len + value.len,
-			false);
+	err = write_rep(db, NULL, rep, (size_t)(p - rep), 1,
+			key.len + value.len, false);
 	if (rep != small)
 		free(rep);
 	return err;

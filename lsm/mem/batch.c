@@ -28,16 +28,25 @@ struct lsm_batch *lsm_batch_new(void)
 	return b;
 }
 
+static void drop_pins(struct lsm_batch *b)
+{
+	if (b->pins)
+		b->unpin(b->pins);
+	b->pins = NULL;
+}
+
 void lsm_batch_free(struct lsm_batch *batch)
 {
 	if (!batch)
 		return;
+	drop_pins(batch);
 	buf_release(&batch->rep);
 	free(batch);
 }
 
 void lsm_batch_clear(struct lsm_batch *batch)
 {
+	drop_pins(batch);
 	memset(batch->rep.data, 0, BATCH_HEADER_BYTES);
 	batch->rep.len = BATCH_HEADER_BYTES;
 	batch->count = 0;
@@ -45,7 +54,7 @@ void lsm_batch_clear(struct lsm_batch *batch)
 	batch->data_bytes = 0;
 }
 
-static int fail(struct lsm_batch *b, int err)
+int batch_fail(struct lsm_batch *b, int err)
 {
 	if (!b->err)
 		b->err = err;
@@ -73,9 +82,9 @@ static int append(struct lsm_batch *b, enum entry_kind kind,
 	uint8_t *p;
 
 	if (b->count == UINT32_MAX || room > BATCH_BYTES_MAX - b->rep.len)
-		return fail(b, -EINVAL);
+		return batch_fail(b, -EINVAL);
 	if (buf_reserve(&b->rep, room))
-		return fail(b, -ENOMEM);
+		return batch_fail(b, -ENOMEM);
 	p = b->rep.data + b->rep.len;
 	*p++ = (uint8_t)kind;
 	p = put_varint32(p, (uint32_t)key.len);
@@ -99,10 +108,10 @@ int lsm_batch_putv(struct lsm_batch *batch, struct lsm_slice key,
 	size_t len = 0, i;
 
 	if (!key_ok(key))
-		return fail(batch, -EINVAL);
+		return batch_fail(batch, -EINVAL);
 	for (i = 0; i < count; i++) {
 		if (parts[i].len > LSM_VALUE_MAX - len)
-			return fail(batch, -EINVAL);
+			return batch_fail(batch, -EINVAL);
 		len += parts[i].len;
 	}
 	return append(batch, KIND_PUT, key, count ? parts : &nothing, count,
@@ -115,10 +124,18 @@ int lsm_batch_put(struct lsm_batch *batch, struct lsm_slice key,
 	return lsm_batch_putv(batch, key, &value, 1);
 }
 
+int batch_put_blob(struct lsm_batch *b, struct lsm_slice key,
+		   struct lsm_slice handle)
+{
+	if (!key_ok(key))
+		return batch_fail(b, -EINVAL);
+	return append(b, KIND_BLOB, key, &handle, 1, handle.len);
+}
+
 int lsm_batch_delete(struct lsm_batch *batch, struct lsm_slice key)
 {
 	if (!key_ok(key))
-		return fail(batch, -EINVAL);
+		return batch_fail(batch, -EINVAL);
 	return append(batch, KIND_DELETE, key, NULL, 0, 0);
 }
 
@@ -126,7 +143,7 @@ int lsm_batch_delete_range(struct lsm_batch *batch, struct lsm_slice start,
 			   struct lsm_slice end)
 {
 	if (!key_ok(start) || !key_ok(end) || slice_cmp(start, end) >= 0)
-		return fail(batch, -EINVAL);
+		return batch_fail(batch, -EINVAL);
 	return append(batch, KIND_RANGE_DELETE, start, &end, 1, end.len);
 }
 

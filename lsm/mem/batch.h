@@ -22,14 +22,26 @@
 /* Of one batch, so that it fits into one record of the log. */
 #define BATCH_BYTES_MAX ((size_t)1 << 31)
 
+struct blob_pins;
+
 struct lsm_batch {
 	struct buf rep; /* header and operations; always >= the header */
 	uint32_t count;
 	int err; /* first error of an append; lsm_write returns it */
 	/* Key and value bytes, for statistics. */
 	uint64_t data_bytes;
+	/* The blob files that handles in it lead into, kept from being deleted
+	 * until unpin() is told that the handles are gone; NULL: none. */
+	struct blob_pins *pins;
+	void (*unpin)(struct blob_pins *pins);
 };
 
+/* As lsm_batch_put(); the value lies where handle says. Whoever calls it sees
+ * to it that the blob file stays. */
+int batch_put_blob(struct lsm_batch *b, struct lsm_slice key,
+		   struct lsm_slice handle);
+/* Remembers err as the first error, and returns it. */
+int batch_fail(struct lsm_batch *b, int err);
 /* Writes the header's sequence number. */
 void batch_set_sequence(struct lsm_batch *b, uint64_t seq);
 

@@ -10,6 +10,8 @@
 #include "lsm/table/sst_format.h"
 
 #define FOOTER_CRC_AT 52
+/* In a handle's type. */
+#define HANDLE_SHARED 0x80
 
 /* ---- handles ------------------------------------------------------------ */
 
@@ -20,7 +22,7 @@ size_t blob_handle_encode(const struct blob_handle *h,
 
 	p = put_varint64(p, h->offset);
 	p = put_varint32(p, h->bytes);
-	*p++ = h->type;
+	*p++ = (uint8_t)(h->type | (h->shared ? HANDLE_SHARED : 0));
 	p = put_varint32(p, h->index);
 	p = put_varint32(p, h->len);
 	return (size_t)(p - out);
@@ -39,7 +41,8 @@ bool blob_handle_decode(struct blob_handle *h, struct lsm_slice v)
 		p = get_varint32(p, end, &h->bytes);
 	if (!p || p == end)
 		return false;
-	h->type = *p++;
+	h->shared = *p & HANDLE_SHARED;
+	h->type = *p++ & (uint8_t)~HANDLE_SHARED;
 	p = get_varint32(p, end, &h->index);
 	if (p)
 		p = get_varint32(p, end, &h->len);

@@ -10,7 +10,8 @@
  *   index    for each block varint stored bytes | type u8; a block, stored raw
  *   footer   64 bytes, see struct blob_footer
  *   handle   varint file | varint offset | varint stored bytes | type u8 |
- *            varint index in the block | varint length of the value
+ *            varint index in the block | varint length of the value; bit 7
+ *            of the type: the value was written for another key
  *
  * The ends of values count from the first value. What a table keeps in place of
  * a value is a handle; it says all that is needed to fetch it with one read.
@@ -43,6 +44,7 @@ struct blob_handle {
 	uint64_t file, offset;
 	uint32_t bytes; /* stored, without the trailer */
 	uint8_t type;   /* enum sst_block_type */
+	bool shared;    /* the block names another key as the value's */
 	uint32_t index;
 	uint32_t len; /* of the value; > 0 */
 };

@@ -148,10 +148,10 @@ static int dump_handle(struct dump *d, struct lsm_slice value)
 
 	if (!blob_handle_decode(&h, value))
 		return buf_printf(&d->line, " malformed");
-	return buf_printf(&d->line, " %u bytes in %llu.blob at %llu+%u#%u %s",
+	return buf_printf(&d->line, " %u bytes in %llu.blob at %llu+%u#%u %s%s",
 			  h.len, (unsigned long long)h.file,
 			  (unsigned long long)h.offset, h.bytes, h.index,
-			  h.type ? "lz4" : "raw");
+			  h.type ? "lz4" : "raw", h.shared ? " shared" : "");
 }
 
 static int dump_entry(struct dump *d, const struct iter *it)

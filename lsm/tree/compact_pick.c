@@ -237,6 +237,8 @@ static const struct version_blob *worst_blob(const struct version *v)
 	for (size_t i = 0; i < v->blob_count; i++) {
 		const struct version_blob *b = &v->blobs[i];
 
+		if (!b->live)
+			continue; /* pinned; no table refers to it */
 		share = (double)b->live / (double)b->file->meta.value_bytes;
 		if (share < least && worth_collecting(v, b)) {
 			worst = b;

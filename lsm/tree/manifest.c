@@ -347,8 +347,7 @@ static int replay_blob(struct replay *r, const struct edit_blob *e,
 		memmove(b, b + 1, (--s->blob_count - (i - 1)) * sizeof(*b));
 		return 0;
 	}
-	if (e->less > b->live ||
-	    e->more > b->file->meta.value_bytes - (b->live - e->less))
+	if (e->less > b->live || e->more > UINT64_MAX - (b->live - e->less))
 		return log_corrupt(r->vs->log, r->name, offset,
 				   "live bytes of blob file %" PRIu64
 				   " do not add up",

@@ -53,7 +53,9 @@ struct blob_file {
 	_Atomic uint32_t refs; /* of versions */
 	/* A value in it could not be read: it is not collected again. */
 	_Atomic bool damaged;
-	bool dropped;                    /* as in struct table_file */
+	bool dropped; /* as in struct table_file */
+	/* An edit that takes it out is being made; protected by vs->mutex. */
+	bool dropping;
 	struct blob_file *next_obsolete; /* protected by vs->obsolete_mutex */
 	struct version_set *vs;
 };
@@ -61,7 +63,9 @@ struct blob_file {
 /* A blob file as one version sees it. */
 struct version_blob {
 	struct blob_file *file;
-	uint64_t live; /* bytes of values that tables refer to */
+	/* Bytes of values that tables refer to, each time they do: more than
+	 * the file holds when values are shared. */
+	uint64_t live;
 };
 
 /* Does [start, end) (len 0: unbounded) overlap the table? */
@@ -84,7 +88,8 @@ struct version {
 	unsigned level_dense[LSM_LEVELS]; /* dense tables, by level */
 	struct version_blob *blobs;       /* by number */
 	size_t blob_count;
-	/* Sums over blobs: on disk, values in them, and those still live. */
+	/* Sums over blobs: on disk, values in them, and those still live, of
+	 * each file not more than it holds. */
 	uint64_t blob_file_bytes, blob_value_bytes, blob_live_bytes;
 };
 
@@ -155,6 +160,36 @@ struct version_iters {
 int version_add_iters(struct version *v, const struct sst_iter_options *o,
 		      struct lsm_slice lower, struct lsm_slice upper,
 		      struct version_iters *into);
+
+/* ---- blob files kept --------------------------------------------------------
+ *
+ * A file that no table refers to is taken out of the version, unless it is
+ * pinned: by a batch that has handles into it, and by the memtable that the
+ * batch was written to, until the table it becomes refers to the file.
+ */
+
+struct blob_pin {
+	uint64_t file;
+	uint32_t count;
+};
+/* Files that one holder pins, each once. Start with .vs alone. */
+struct blob_pins {
+	struct version_set *vs;
+	uint64_t *files;
+	size_t count, cap;
+};
+
+bool blob_pins_have(const struct blob_pins *p, uint64_t file);
+/* Both are called with vs->mutex, and change nothing on an error: 0 or -ENOMEM;
+ * the first LSM_NOTFOUND when the file is no longer, or not yet, part of the
+ * present version. */
+int blob_pins_add(struct blob_pins *p, uint64_t file);
+int blob_pins_join(struct blob_pins *p, const struct blob_pins *from);
+/* Called with vs->mutex; sets vs->dead_blobs when a file is left that nobody
+ * refers to. p is empty afterwards. */
+void blob_pins_release(struct blob_pins *p);
+/* Called with vs->mutex. */
+bool blob_pinned(const struct version_set *vs, uint64_t file);
 
 /* ---- edits ----------------------------------------------------------------
  */
@@ -259,6 +294,11 @@ struct version_set {
 	uint64_t oldest_snapshot;
 	uint64_t compact_cursor[LSM_LEVELS]; /* picker's; protected by mutex */
 	struct compaction *running; /* picked, not freed; protected by mutex */
+	struct blob_pin *pins;      /* protected by mutex */
+	size_t pin_count, pin_cap;
+	/* The next edit takes out a file that was pinned, and one should be
+	 * made; protected by mutex. */
+	bool dead_blobs;
 	/* manifest, protected by apply_mutex */
 	struct wal_writer *manifest;
 	uint64_t manifest_number;

@@ -7,7 +7,8 @@
  * refers to in which file, so what an edit does to a file follows from the
  * tables it deletes and adds, whether anyone read them or not; and as a version
  * is made of tables, its live bytes are right by construction. The manifest has
- * them written out besides, and recovery compares.
+ * them written out besides, and recovery compares. A value that several keys
+ * share counts for each.
  *
  * Reading: any thread that holds the version, or is pinned. Changing: one
  * thread at a time for a version set (apply_mutex, or open).
@@ -105,9 +106,9 @@ static int add_refs(struct version *v, const struct table_file *f)
 
 		if (!b)
 			return table_error(v->vs, f, r->file, "is not known");
-		if (r->bytes > b->file->meta.value_bytes - b->live)
+		if (r->bytes > UINT64_MAX - b->live)
 			return table_error(v->vs, f, r->file,
-					   "is referred to more than it holds");
+					   "is referred to beyond counting");
 		b->live += r->bytes;
 	}
 	return 0;
@@ -192,6 +193,29 @@ static uint64_t live_before(const struct version *base,
 	return 0;
 }
 
+/* Nobody refers to it and nobody is about to: from here on it cannot be pinned
+ * any more. */
+static bool give_up(struct version_set *vs, struct blob_file *f)
+{
+	bool gone;
+
+	mutex_lock(vs->mutex);
+	gone = !blob_pinned(vs, f->meta.number);
+	if (gone)
+		f->dropping = true;
+	mutex_unlock(vs->mutex);
+	return gone;
+}
+
+void version_keep_blobs(struct version_set *vs, struct blob_file **files,
+			size_t count)
+{
+	mutex_lock(vs->mutex);
+	for (size_t i = 0; i < count; i++)
+		files[i]->dropping = false;
+	mutex_unlock(vs->mutex);
+}
+
 /* Writes down what changed, and takes out what nobody refers to. */
 static int settle_blobs(struct version_change *c, const struct version *base,
 			const struct version_edit *edit)
@@ -205,7 +229,7 @@ static int settle_blobs(struct version_change *c, const struct version *base,
 		struct edit_blob e = {.meta.number = b.file->meta.number};
 		uint64_t before = live_before(base, edit, e.meta.number);
 
-		if (!b.live) {
+		if (!b.live && give_up(base->vs, b.file)) {
 			e.what = EDIT_BLOB_DELETE;
 			c->gone_blobs[c->gone_blob_count++] = b.file;
 			err = version_edit_blob(&c->blob_edit, &e);

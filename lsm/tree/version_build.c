@@ -122,7 +122,9 @@ static int version_finish(struct version *v)
 		blob_file_ref(b->file);
 		v->blob_file_bytes += b->file->meta.file_bytes;
 		v->blob_value_bytes += b->file->meta.value_bytes;
-		v->blob_live_bytes += b->live;
+		v->blob_live_bytes += b->live < b->file->meta.value_bytes
+					      ? b->live
+					      : b->file->meta.value_bytes;
 	}
 	return 0;
 }

@@ -66,6 +66,9 @@ struct version_change {
 	struct version_edit blob_edit;
 };
 
+/* Files that an edit was to take out stay, since it failed. */
+void version_keep_blobs(struct version_set *vs, struct blob_file **files,
+			size_t count);
 /* Fills in c->next's blob files, once its tables and c->gone are final. */
 int version_change_blobs(struct version_change *c, const struct version *base,
 			 const struct version_edit *edit);

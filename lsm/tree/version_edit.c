@@ -492,7 +492,7 @@ static int read_blob(struct version_edit *e, enum edit_blob_what what,
 	}
 	if (c->bad || c->p != c->end || !b.meta.number ||
 	    b.meta.value_bytes > INT64_MAX || b.more > INT64_MAX ||
-	    b.live_bytes > b.meta.value_bytes)
+	    b.live_bytes > INT64_MAX)
 		return -EUCLEAN;
 	return version_edit_blob(e, &b);
 }

@@ -303,10 +303,24 @@ int version_set_apply(struct version_set *vs, const struct version_edit *edit,
 		change.fresh[i]->dropped = true;
 	for (i = 0; err && i < change.fresh_blob_count; i++)
 		change.fresh_blobs[i]->dropped = true;
+	/* With the manifest in doubt the edit may be in it: what it took out
+	 * must get no new users until version_set_resume(). */
+	if (err && !vs->manifest_err)
+		version_keep_blobs(vs, change.gone_blobs,
+				   change.gone_blob_count);
 	version_change_release(&change);
 	named_snapshots_free(named.named, named.count);
 	mutex_unlock(&vs->apply_mutex);
 	return err;
+}
+
+/* No edit is being made. */
+static void keep_all_blobs(struct version_set *vs)
+{
+	struct version *v = vs->current;
+
+	for (size_t i = 0; i < v->blob_count; i++)
+		version_keep_blobs(vs, &v->blobs[i].file, 1);
 }
 
 int version_set_resume(struct version_set *vs)
@@ -318,6 +332,7 @@ int version_set_resume(struct version_set *vs)
 		err = manifest_roll(vs);
 		if (!err) {
 			vs->manifest_err = 0;
+			keep_all_blobs(vs);
 			mutex_lock(&vs->obsolete_mutex);
 			vs->keep_obsolete = false;
 			mutex_unlock(&vs->obsolete_mutex);

@@ -308,6 +308,7 @@ void version_set_close(struct version_set *vs)
 		wal_writer_close(vs->manifest, false);
 	named_snapshots_free(vs->named, vs->named_count);
 	blob_files_release(&vs->blobs);
+	free(vs->pins);
 	mutex_destroy(&vs->apply_mutex);
 	mutex_destroy(&vs->obsolete_mutex);
 	memset(vs, 0, sizeof(*vs));

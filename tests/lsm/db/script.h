@@ -46,17 +46,42 @@ struct script {
 	bool name_unsure;
 };
 
-/* Fills b, may be NULL, and applies the write to m. */
-static inline void script_fill(const struct script *s, unsigned step,
-			       uint32_t number, struct lsm_batch *b,
-			       struct model *m)
+/* Keys from i on are given to keys from j on, as they were before the write. */
+static inline int script_share(const struct script *s, uint32_t number,
+			       unsigned i, unsigned j, unsigned count,
+			       struct lsm_batch *b, struct model *m)
+{
+	const struct model *was = &s->history[number - 1];
+	struct lsm_iter *it = NULL;
+	char key[16];
+	int r = b ? lsm_iter_new(s->db, NULL, &it) : 0;
+
+	for (; count && i < m->keys && j < m->keys && !r; i++, j++, count--) {
+		if (!was->value[i])
+			continue;
+		m->value[j] = was->value[i];
+		if (!b)
+			continue;
+		r = lsm_iter_seek(it, model_key(key, i));
+		if (!r)
+			r = lsm_batch_put_shared(b, model_key(key, j), it);
+	}
+	lsm_iter_free(it);
+	return r;
+}
+
+/* Fills b, may be NULL, and applies the write to m. 0, or what reading the disk
+ * for it met. */
+static inline int script_fill(const struct script *s, unsigned step,
+			      uint32_t number, struct lsm_batch *b,
+			      struct model *m)
 {
 	uint64_t seed = s->step_seed[step];
 	char key[16], end[16], value[8192];
 
 	for (unsigned n = 1 + rnd_below(&seed, 4); n; n--) {
 		unsigned i = rnd_below(&seed, SCRIPT_KEYS);
-		unsigned what = rnd_below(&seed, 10);
+		unsigned what = rnd_below(&seed, 13);
 		unsigned j = i + 1 + rnd_below(&seed, 10);
 		uint32_t v = number * 8 + n;
 
@@ -69,6 +94,13 @@ static inline void script_fill(const struct script *s, unsigned step,
 			m->value[i] = 0;
 			if (b)
 				ck_ok(lsm_batch_delete(b, model_key(key, i)));
+		} else if (what < 12) {
+			int r = script_share(s, number, i,
+					     rnd_below(&seed, SCRIPT_KEYS),
+					     1 + rnd_below(&seed, 6), b, m);
+
+			if (r)
+				return r;
 		} else {
 			if (b)
 				ck_ok(lsm_batch_delete_range(
@@ -81,6 +113,7 @@ static inline void script_fill(const struct script *s, unsigned step,
 	if (b)
 		ck_ok(lsm_batch_put(b, slice_of(MARK_KEY),
 				    lsm_slice(&number, sizeof(number))));
+	return 0;
 }
 
 static inline enum step_kind script_pick(uint64_t *seed)
@@ -140,7 +173,8 @@ static inline void script_init(struct script *s, uint64_t seed, unsigned steps)
 			continue;
 		s->history[s->writes + 1] = s->history[s->writes];
 		s->writes++;
-		script_fill(s, i, s->writes, NULL, &s->history[s->writes]);
+		ck_ok(script_fill(s, i, s->writes, NULL,
+				  &s->history[s->writes]));
 	}
 }
 
@@ -208,8 +242,9 @@ static inline int script_step(struct script *s, unsigned i)
 		b = lsm_batch_new();
 		ck_assert_ptr_nonnull(b);
 		s->tried++;
-		script_fill(s, i, s->tried, b, &ignored);
-		r = lsm_write(s->db, b, &wo);
+		r = script_fill(s, i, s->tried, b, &ignored);
+		if (!r)
+			r = lsm_write(s->db, b, &wo);
 		lsm_batch_free(b);
 		if (!r)
 			s->acked = s->tried;

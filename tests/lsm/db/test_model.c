@@ -142,14 +142,50 @@ static void add_random(struct world *w, struct lsm_batch *b)
 	}
 }
 
+/* A few keys get the values that others have now, or had. */
+static void add_shared(struct world *w, const struct model *before,
+		       struct lsm_batch *b)
+{
+	const struct live_model *l = &w->live[rnd_below(&w->seed, LIVE)];
+	const struct model *from = l->snapshot ? &l->model : before;
+	struct lsm_iter_options o = {.snapshot = l->snapshot};
+	unsigned i = rnd_below(&w->seed, from->keys);
+	unsigned j = rnd_below(&w->seed, from->keys);
+	unsigned n = 1 + rnd_below(&w->seed, 20);
+	bool back = rnd_below(&w->seed, 2);
+	struct lsm_iter *it;
+	char key[16];
+
+	ck_ok(lsm_iter_new(w->db, &o, &it));
+	for (; n && i < from->keys && j < from->keys; n--, i++, j++) {
+		if (!from->value[i])
+			continue;
+		if (back)
+			ck_ok(lsm_iter_seek_for_prev(it, model_key(key, i)));
+		else
+			ck_ok(lsm_iter_seek(it, model_key(key, i)));
+		if (n % 3 == 0)
+			ck_assert_uint_eq(model_number(lsm_iter_value(it)),
+					  from->value[i]);
+		ck_ok(lsm_batch_put_shared(b, model_key(key, j), it));
+		w->now.value[j] = from->value[i];
+	}
+	lsm_iter_free(it);
+}
+
 static void step_batch(struct world *w)
 {
+	struct model before = w->now;
 	struct lsm_write_options wo = {.sync = !rnd_below(&w->seed, 30)};
 	struct lsm_batch *b = lsm_batch_new();
 
 	ck_assert_ptr_nonnull(b);
-	for (unsigned n = 1 + rnd_below(&w->seed, BATCH_OPS); n; n--)
-		add_random(w, b);
+	for (unsigned n = 1 + rnd_below(&w->seed, BATCH_OPS); n; n--) {
+		if (rnd_below(&w->seed, 6))
+			add_random(w, b);
+		else
+			add_shared(w, &before, b);
+	}
 	ck_ok(lsm_write(w->db, b, &wo));
 	lsm_batch_free(b);
 }

@@ -169,8 +169,8 @@ START_TEST(references_that_do_not_fit_are_refused)
 	/* to a file that is not there */
 	OK(add_table(&e, &t, 102, "i", "k", 201, 10));
 	ck_assert_int_eq(apply(&t, &e), -EINVAL);
-	/* to more than there is */
-	OK(add_table(&e, &t, 103, "i", "k", 200, 101));
+	/* to more than can be counted */
+	OK(add_table(&e, &t, 103, "i", "k", 200, UINT64_MAX - 499));
 	ck_assert_int_eq(apply(&t, &e), -EINVAL);
 	/* a file that is there already */
 	add_blob(&e, &t, 201, 10, 10);
@@ -183,6 +183,131 @@ START_TEST(references_that_do_not_fit_are_refused)
 	OK(version_set_delete_strays(&t.vs));
 	ck_assert(blob_exists(&t, 200));
 	ck_assert(!blob_exists(&t, 201));
+	tree_close(&t);
+	tree_release(&t);
+}
+END_TEST
+
+START_TEST(shared_values_count_for_each_table)
+{
+	struct version_edit e = {0};
+	struct tree t;
+
+	make_tree(&t);
+	OK(add_table(&e, &t, 102, "i", "k", 200, 300));
+	OK(apply(&t, &e));
+	ck_assert_uint_eq(live(&t, 200), 800);
+	ck_assert_uint_eq(t.vs.current->blob_live_bytes, 600);
+	reopen(&t);
+	ck_assert_uint_eq(live(&t, 200), 800);
+	OK(version_edit_delete(&e, 1, 100));
+	OK(version_edit_delete(&e, 1, 101));
+	OK(apply(&t, &e));
+	ck_assert_uint_eq(live(&t, 200), 300);
+	tree_close(&t);
+	tree_release(&t);
+}
+END_TEST
+
+static int pin(struct tree *t, struct blob_pins *p, uint64_t file)
+{
+	int err;
+
+	mutex_lock(t->vs.mutex);
+	err = blob_pins_add(p, file);
+	mutex_unlock(t->vs.mutex);
+	return err;
+}
+
+static void unpin(struct tree *t, struct blob_pins *p)
+{
+	mutex_lock(t->vs.mutex);
+	blob_pins_release(p);
+	mutex_unlock(t->vs.mutex);
+}
+
+static void delete_tables(struct tree *t)
+{
+	struct version_edit e = {0};
+
+	OK(version_edit_delete(&e, 1, 100));
+	OK(version_edit_delete(&e, 1, 101));
+	OK(apply(t, &e));
+}
+
+START_TEST(pinned_file_stays_without_live_bytes)
+{
+	struct version_edit e = {0};
+	struct tree t;
+	struct blob_pins p = {.vs = &t.vs}, q = {.vs = &t.vs};
+
+	make_tree(&t);
+	OK(pin(&t, &p, 200));
+	OK(pin(&t, &p, 200)); /* once is enough */
+	ck_assert_int_eq(pin(&t, &p, 201), LSM_NOTFOUND);
+	mutex_lock(t.vs.mutex);
+	OK(blob_pins_join(&q, &p));
+	mutex_unlock(t.vs.mutex);
+	delete_tables(&t);
+	ck_assert_uint_eq(t.vs.current->blob_count, 1);
+	ck_assert_uint_eq(live(&t, 200), 0);
+	unpin(&t, &p);
+	ck_assert(!t.vs.dead_blobs);
+	OK(apply(&t, &e));
+	ck_assert_uint_eq(t.vs.current->blob_count, 1);
+	unpin(&t, &q);
+	ck_assert(t.vs.dead_blobs);
+	/* the next edit, whatever it is about */
+	OK(apply(&t, &e));
+	ck_assert_uint_eq(t.vs.current->blob_count, 0);
+	ck_assert(!blob_exists(&t, 200));
+	ck_assert_int_eq(pin(&t, &p, 200), LSM_NOTFOUND);
+	tree_close(&t);
+	tree_release(&t);
+}
+END_TEST
+
+/* Where the process ends the pins do; what they kept is in the manifest. */
+START_TEST(file_that_was_pinned_is_there_after_reopening)
+{
+	struct version_edit e = {0};
+	struct tree t;
+	struct blob_pins p = {.vs = &t.vs};
+
+	make_tree(&t);
+	OK(pin(&t, &p, 200));
+	delete_tables(&t);
+	free(p.files);
+	reopen(&t);
+	ck_assert_uint_eq(t.vs.current->blob_count, 1);
+	OK(add_table(&e, &t, 103, "a", "b", 200, 10));
+	OK(apply(&t, &e));
+	ck_assert_uint_eq(live(&t, 200), 10);
+	tree_close(&t);
+	tree_release(&t);
+}
+END_TEST
+
+/* The edit that takes the file out may be in the manifest or not. */
+START_TEST(file_of_an_edit_in_doubt_cannot_be_pinned)
+{
+	struct version_edit e = {0};
+	struct tree t;
+	struct blob_pins p = {.vs = &t.vs};
+
+	make_tree(&t);
+	env_fault_fail_at(t.env, env_fault_calls(t.env) + (unsigned)_i, -EIO,
+			  false);
+	OK(version_edit_delete(&e, 1, 100));
+	OK(version_edit_delete(&e, 1, 101));
+	ck_assert_int_eq(apply(&t, &e), -EIO);
+	env_fault_clear(t.env);
+	ck_assert_int_eq(pin(&t, &p, 200), LSM_NOTFOUND);
+	OK(version_set_resume(&t.vs));
+	OK(pin(&t, &p, 200));
+	delete_tables(&t);
+	ck_assert_uint_eq(t.vs.current->blob_count, 1);
+	unpin(&t, &p);
 	tree_close(&t);
 	tree_release(&t);
 }
@@ -215,6 +340,10 @@ int main(void)
 	tcase_add_test(t, file_without_live_bytes_goes_with_its_last_version);
 	tcase_add_test(t, moved_table_changes_nothing);
 	tcase_add_test(t, references_that_do_not_fit_are_refused);
+	tcase_add_test(t, shared_values_count_for_each_table);
+	tcase_add_test(t, pinned_file_stays_without_live_bytes);
+	tcase_add_test(t, file_that_was_pinned_is_there_after_reopening);
+	tcase_add_loop_test(t, file_of_an_edit_in_doubt_cannot_be_pinned, 0, 2);
 	tcase_add_loop_test(t, missing_or_cut_blob_file_is_noticed_at_open, 0,
 			    2);
 	suite_add_tcase(s, t);
