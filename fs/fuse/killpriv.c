@@ -155,11 +155,17 @@ static void note_request(struct request *r)
 	}
 }
 
-static bool waits_for_disk(const struct request *r)
+static enum turns_length length_of(const struct request *r)
 {
-	return r->header->opcode == FUSE_FSYNC ||
-	       r->header->opcode == FUSE_FSYNCDIR ||
-	       r->header->opcode == FUSE_COPY_FILE_RANGE;
+	switch (r->header->opcode) {
+	case FUSE_FSYNC:
+	case FUSE_FSYNCDIR:
+		return TURNS_SYNC;
+	case FUSE_COPY_FILE_RANGE:
+		return TURNS_LONG;
+	default:
+		return TURNS_SHORT;
+	}
 }
 
 static ssize_t hook_read(int fd, void *buf, size_t capacity, void *userdata)
@@ -178,7 +184,7 @@ static ssize_t hook_read(int fd, void *buf, size_t capacity, void *userdata)
 		return n;
 	}
 	r.len = (size_t)n;
-	turns_take(fd, waits_for_disk(&r));
+	turns_take(fd, length_of(&r));
 	/* Pairs with the release in hook_writev(). */
 	if (atomic_load_explicit(&init.passed, memory_order_acquire)) {
 		note_request(&r);
@@ -233,6 +239,7 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
 	if (!atomic_load_explicit(&init.passed, memory_order_relaxed) &&
 	    init.unique)
 		grant(iov, count);
+	turns_reply(fd);
 	return writev(fd, iov, count);
 }
 

@@ -11,11 +11,18 @@
  * first to go on.
  *
  * A worker that takes a request leaves the device to the other readers. If
- * there is none, a parked worker must take over when the request will wait for
- * a disk (fsync), or when more requests are waiting already. Where neither is
- * so, nobody is woken: the request is served sooner than a thread wakes up. If
- * it takes long after all, the minder, a thread that looks every few
- * milliseconds while there is work, sends a parked worker to read.
+ * there is none, a parked worker must take over when the request will take
+ * long, or when more requests are waiting already. Where neither is so, nobody
+ * is woken: the request is served sooner than a thread wakes up. If it takes
+ * long after all, the minder, a thread that looks every few milliseconds while
+ * there is work, sends a parked worker to read.
+ *
+ * A request that waits for the disk (fsync) is between the two. Where several
+ * programs are at work somebody must read meanwhile, also so that syncs meet
+ * and share one; where one program waits for its sync, as a database does,
+ * there is nothing to read, and each wake-up moves the work to another core.
+ * What is better is learned: a worker that was woken and read nothing costs
+ * credit, and a request that was waiting when a sync was done earns it.
  *
  * Before a reader goes to sleep it looks for the next request for a moment,
  * as long as that pays: a program that works on the mount comes back within
@@ -40,10 +47,11 @@
 
 #include "lsm/base/sync.h"
 
-#define TICK_NS    5000000 /* how soon the minder sees that all are asleep */
-#define IDLE_TICKS 100     /* without a request; then the minder sleeps too */
-#define LOOK_NS    20000   /* how long a reader looks before it sleeps */
-#define CREDIT_MAX 16
+#define TICK_NS       5000000 /* how soon the minder sees that all are asleep */
+#define IDLE_TICKS    100   /* without a request; then the minder sleeps too */
+#define LOOK_NS       20000 /* how long a reader looks before it sleeps */
+#define CREDIT_MAX    16
+#define MISSED_CREDIT 8 /* a request had to wait for a sync */
 
 struct place {
 	struct place *next;
@@ -60,11 +68,16 @@ static struct {
 	/* Protected by mutex. */
 	unsigned readers; /* in read(2), or sent there */
 	uint64_t taken;   /* requests so far */
+	int sync_credit;  /* above 0: wake somebody for a sync */
 	bool minder_asleep;
 	bool stopping;
 	struct place *parked; /* the last to park is the first */
 	struct place *unused;
 } turns;
+
+/* What this worker did about the sync it serves. */
+static __thread enum { SYNC_NONE, SYNC_ALONE, SYNC_HANDED } at_sync;
+static __thread uint64_t taken_at_sync;
 
 /* A parked worker that is to read, or NULL. The mutex is held; wake() is for
  * after it, or the one who wakes would sleep again for the mutex. */
@@ -135,6 +148,34 @@ static void look(int fd)
 	credit -= 2;
 }
 
+/* The mutex is held. */
+static void earn(int credit)
+{
+	turns.sync_credit += credit;
+	if (turns.sync_credit > CREDIT_MAX)
+		turns.sync_credit = CREDIT_MAX;
+	else if (turns.sync_credit < 0)
+		turns.sync_credit = 0;
+}
+
+void turns_reply(int fd)
+{
+	struct pollfd pending = {.fd = fd, .events = POLLIN};
+
+	if (at_sync == SYNC_NONE)
+		return;
+	if (at_sync == SYNC_HANDED) {
+		mutex_lock(&turns.mutex);
+		earn(turns.taken == taken_at_sync ? -1 : 1);
+		mutex_unlock(&turns.mutex);
+	} else if (poll(&pending, 1, 0) > 0) {
+		mutex_lock(&turns.mutex);
+		earn(MISSED_CREDIT);
+		mutex_unlock(&turns.mutex);
+	}
+	at_sync = SYNC_NONE;
+}
+
 void turns_wait(int fd)
 {
 	if (!turns.limit)
@@ -144,11 +185,11 @@ void turns_wait(int fd)
 		look(fd);
 }
 
-void turns_take(int fd, bool may_sleep)
+void turns_take(int fd, enum turns_length length)
 {
 	struct pollfd pending = {.fd = fd, .events = POLLIN};
 	struct place *next = NULL;
-	bool alone;
+	bool alone, hand_on;
 
 	if (!turns.limit)
 		return;
@@ -159,11 +200,17 @@ void turns_take(int fd, bool may_sleep)
 		turns.minder_asleep = false;
 		cond_signal(&turns.minder_cond);
 	}
-	if (alone && may_sleep)
+	hand_on = alone && (length == TURNS_LONG ||
+			    (length == TURNS_SYNC && turns.sync_credit > 0));
+	if (hand_on)
 		next = pick_one();
+	if (length == TURNS_SYNC && alone) {
+		at_sync = hand_on ? SYNC_HANDED : SYNC_ALONE;
+		taken_at_sync = turns.taken;
+	}
 	mutex_unlock(&turns.mutex);
 	wake(next);
-	if (!alone || may_sleep || poll(&pending, 1, 0) <= 0)
+	if (!alone || hand_on || poll(&pending, 1, 0) <= 0)
 		return;
 	mutex_lock(&turns.mutex);
 	if (turns.readers == 0)
@@ -234,6 +281,7 @@ int turns_start(unsigned max_threads)
 		free(turns.places);
 		return ret;
 	}
+	turns.sync_credit = CREDIT_MAX / 2;
 	turns.looks = cores > 1;
 	turns.limit = cores > 3 ? (unsigned)cores / 2 : 1;
 	return 0;

@@ -11,10 +11,19 @@ int turns_start(unsigned max_threads);
 /* After the loop. */
 void turns_stop(void);
 
+/* What is known of a request before it is served. */
+enum turns_length {
+	TURNS_SHORT,
+	TURNS_SYNC, /* waits for the disk to have everything */
+	TURNS_LONG,
+};
+
 /* Around the read of a request from fd. turns_wait() is a cancellation point.
- * turns_take() after it; may_sleep: serving it is known to wait for a disk. */
+ * turns_take() after it. */
 void turns_wait(int fd);
-void turns_take(int fd, bool may_sleep);
+void turns_take(int fd, enum turns_length length);
+/* Before the reply. */
+void turns_reply(int fd);
 /* The read brought nothing. */
 void turns_pass(void);
 
