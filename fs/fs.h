@@ -69,8 +69,10 @@ struct fs_options {
 	bool strictatime; /* on every read; neither: relatime */
 	unsigned commit_seconds; /* power loss takes at most this; 0: 5 */
 	/*
-	 * Given to the engine; env, memory_bytes, log and so on. commit and
-	 * compression are filled in from here and the superblock. blob_bytes,
+	 * Given to the engine; env, memory_bytes, log and so on. commit is
+	 * filled in from here. compression: what is written until fs_close();
+	 * LSM_COMPRESSION_DEFAULT means the superblock's, which is not changed;
+	 * what is stored is read either way. blob_bytes,
 	 * the size from which on file data lies outside of the tree: 0 means
 	 * 1024, FS_BLOB_NONE that all data goes into the tree; what is stored
 	 * already stays where it is.

@@ -112,9 +112,10 @@ static int open_store(struct fs *fs, const struct fs_options *options)
 		       fs->path);
 		return -EROFS;
 	}
-	if (fs->sb.compression != o.compression) {
-		/* Known only now. Most stores have the default. */
-		o.compression = fs->sb.compression;
+	if (options->engine.compression == LSM_COMPRESSION_DEFAULT &&
+	    fs->sb.compression == LSM_COMPRESSION_NONE) {
+		/* Known only now. Most stores have the engine's default. */
+		o.compression = LSM_COMPRESSION_NONE;
 		r = lsm_close(fs->db);
 		fs->db = NULL;
 		if (r)

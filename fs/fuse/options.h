@@ -37,6 +37,7 @@ struct options {
 	char *label;
 	uint32_t block_bytes;
 	uint64_t size_limit;
+	/* Also of what this mount writes to a store that exists. */
 	enum lsm_compression compression;
 
 	/* The mount. */

@@ -31,6 +31,7 @@ static void fill_options(const struct options *o, struct fs_options *fo)
 	fo->strictatime = o->strictatime;
 	fo->commit_seconds = o->commit_seconds;
 	fo->engine.memory_bytes = o->memory_bytes;
+	fo->engine.compression = o->compression;
 	fo->engine.log = log_engine;
 	fo->engine.log_level = o->debug ? LSM_LOG_DEBUG : LSM_LOG_INFO;
 }
@@ -55,10 +56,6 @@ static void warn_existing(const struct options *o, struct fs *fs)
 	if ((o->made & OPTIONS_MADE_SIZE) && o->size_limit != info.size_limit)
 		log_printf(LSM_LOG_WARN,
 			   "size= is ignored: the filesystem exists");
-	if ((o->made & OPTIONS_MADE_COMPRESSION) &&
-	    o->compression != info.compression)
-		log_printf(LSM_LOG_WARN,
-			   "compression= is ignored: the filesystem exists");
 }
 
 static int open_once(const struct options *o, struct fs_options *fo,
@@ -74,7 +71,9 @@ static int open_once(const struct options *o, struct fs_options *fo,
 	};
 	int ret;
 
-	if (o->made && !o->no_create && !o->read_only) {
+	/* With the compression alone fs_open() makes one as well. */
+	if ((o->made & ~(unsigned)OPTIONS_MADE_COMPRESSION) && !o->no_create &&
+	    !o->read_only) {
 		ret = fs_mkfs(o->store, &fo->engine, &mo);
 		if (ret && ret != -EEXIST)
 			return ret;

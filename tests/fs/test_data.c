@@ -209,6 +209,73 @@ START_TEST(file_data_lies_outside_of_the_tree_and_records_in_it)
 }
 END_TEST
 
+/* Bytes on disk that data of one byte over and over takes, per cent. */
+static unsigned stored_percent(const char *name)
+{
+	struct lsm_stats before = flushed_stats(), after;
+	uint64_t f = must_file(t.fs, 1, name);
+
+	memset(data, name[0], sizeof(data));
+	must_write(t.fs, f, data, sizeof(data), 0);
+	after = flushed_stats();
+	return (unsigned)((after.blob_file_bytes - before.blob_file_bytes) *
+			  100 / sizeof(data));
+}
+
+static void must_hold(const char *name)
+{
+	static char want[sizeof(data)];
+
+	memset(want, name[0], sizeof(want));
+	ck_assert_int_eq(
+		fs_read(t.fs, find(t.fs, 1, name), data, sizeof(data), 0),
+		sizeof(data));
+	ck_assert_mem_eq(data, want, sizeof(data));
+}
+
+START_TEST(compression_may_change_from_one_opening_to_the_next)
+{
+	static const char *const names[] = {"lz4", "none", "again", "asked"};
+	struct fs_info info;
+
+	/* The filesystem's own is the default, LZ4. */
+	ck_assert_uint_lt(stored_percent("lz4"), 10);
+	t.options.engine.compression = LSM_COMPRESSION_NONE;
+	test_reopen(&t);
+	ck_assert_uint_gt(stored_percent("none"), 99);
+	fs_get_info(t.fs, &info);
+	ck_assert_int_ne(info.compression, LSM_COMPRESSION_NONE);
+	t.options.engine.compression = LSM_COMPRESSION_DEFAULT;
+	test_reopen(&t);
+	ck_assert_uint_lt(stored_percent("again"), 10);
+	t.options.engine.compression = LSM_COMPRESSION_LZ4;
+	test_reopen(&t);
+	ck_assert_uint_lt(stored_percent("asked"), 10);
+	for (unsigned i = 0; i < 4; i++)
+		must_hold(names[i]);
+}
+END_TEST
+
+START_TEST(compression_of_a_filesystem_is_kept)
+{
+	struct fs_mkfs_options mo = {.compression = LSM_COMPRESSION_NONE,
+				     .force = true};
+	struct fs_info info;
+
+	test_close(&t);
+	ck_assert_int_eq(fs_mkfs(STORE, &t.options.engine, &mo), 0);
+	test_open(&t);
+	ck_assert_uint_gt(stored_percent("none"), 99);
+	t.options.engine.compression = LSM_COMPRESSION_LZ4;
+	test_reopen(&t);
+	ck_assert_uint_lt(stored_percent("lz4"), 10);
+	fs_get_info(t.fs, &info);
+	ck_assert_int_eq(info.compression, LSM_COMPRESSION_NONE);
+	must_hold("none");
+	must_hold("lz4");
+}
+END_TEST
+
 START_TEST(damaged_data_harms_only_who_reads_it)
 {
 	struct lsm_slice none = {NULL, 0};
@@ -263,6 +330,8 @@ int main(void)
 	tcase_add_test(c, overwrites_change_times_also_across_reopen);
 	tcase_add_test(c, relatime_updates_once);
 	tcase_add_test(c, file_data_lies_outside_of_the_tree_and_records_in_it);
+	tcase_add_test(c, compression_may_change_from_one_opening_to_the_next);
+	tcase_add_test(c, compression_of_a_filesystem_is_kept);
 	tcase_add_test(c, damaged_data_harms_only_who_reads_it);
 	suite_add_tcase(s, c);
 	return run_suite(s);

@@ -17,10 +17,10 @@ mounted() {
 
 # The daemon may live a little longer than its mount.
 unmounted() {
-  local i
+  local i store=${1:-store}
   umount "$mnt" || bad "cannot unmount"
   for ((i = 0; i < 100; i++)); do
-    "$TINYLSM" info --json store | grep -q '"open": true' || return 0
+    "$TINYLSM" info --json "$store" | grep -q '"open": true' || return 0
     sleep 0.1
   done
   bad "the store stays open"
@@ -93,6 +93,33 @@ what_was_mounted_checks_clean() {
   prints 'link'
 }
 
+# blocks STORE WORD: how many blocks of blob files are stored as WORD says.
+blocks() {
+  local f
+  for f in "$1"/*.blob; do
+    "$TINYLSM" dump "$1" blob "${f##*/}" || bad "cannot dump $f"
+  done | grep -c " $2" || true
+}
+
+compression_is_the_mounts_if_it_says_so() {
+  expect 0 "$TINYLSM" mkfs squeezed
+  seq 1000000 >numbers
+  mounted "$TINYLSMFS" squeezed "$mnt" -o compression=none
+  cp numbers "$mnt/plain"
+  unmounted squeezed
+  mounted "$TINYLSMFS" squeezed "$mnt"
+  cp numbers "$mnt/packed"
+  unmounted squeezed
+  mounted "$TINYLSMFS" squeezed "$mnt" -o ro
+  cmp numbers "$mnt/plain" || bad "other data"
+  cmp numbers "$mnt/packed" || bad "other data"
+  unmounted squeezed
+  expect 0 "$TINYLSM" info squeezed
+  prints '^compression +lz4$'
+  [ "$(blocks squeezed raw)" -ge 200 ] || bad "nothing is stored as it was"
+  [ "$(blocks squeezed lz4)" -ge 200 ] || bad "nothing is compressed"
+}
+
 damage_to_files_is_found() {
   mounted "$TINYLSM" mount store "$mnt"
   head -c 30000000 /dev/urandom >"$mnt/big"
@@ -137,4 +164,5 @@ PATH=$(dirname "$TINYLSMFS"):$PATH
 run_tests mount_mounts_and_info_says_where \
   a_mounted_store_is_not_checked_remade_or_measured \
   what_was_mounted_checks_clean \
+  compression_is_the_mounts_if_it_says_so \
   damage_to_files_is_found
