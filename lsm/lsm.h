@@ -193,14 +193,20 @@ struct lsm_options {
 	 * written out: they go into blob files, 32 KiB and more to a block, and
 	 * the tree keeps a handle of some 20 bytes, so that compaction moves
 	 * handles and not data. What is overwritten or deleted is dead weight
-	 * in its blob file until half of the file is dead; then, or when a
-	 * quarter of all values is, what is left moves into a new file in the
-	 * background. Worth it from 1 KiB or so. 0: all values stay in the
-	 * tree. May differ from one opening to the next; values that are in
-	 * blob files stay there, and those in the tree too.
+	 * in its blob file. When that comes to a tenth or a seventh of what is
+	 * live, the files with most of it are emptied in the background: what
+	 * is live in them moves into a new one. Worth it from 1 KiB or so. 0:
+	 * all values stay in the tree. May differ from one opening to the next;
+	 * values that are in blob files stay there, and those in the tree too.
 	 */
 	uint32_t blob_bytes;
-	uint64_t blob_file_bytes;    /* a blob file ends there; 0: 256 MiB */
+	uint64_t blob_file_bytes; /* a blob file ends there; 0: 256 MiB */
+	/* Values are moved out of such files at most this fast, bytes/s, apart
+	 * from rate_limit_bytes. When dead values come to a fifth of the
+	 * live ones all the same, writers are slowed down. 0: 64 MiB/s while
+	 * there is little to be won, faster the more there is, and no limit
+	 * before writers would have to wait. */
+	uint64_t blob_gc_rate_bytes;
 	unsigned compaction_threads; /* beside the flush thread; 0: 1 */
 	/* Compactions write at most this fast together, bytes/s. Flushes are
 	 * not held up: memory waits for them. 0: no limit. */
@@ -518,6 +524,8 @@ struct lsm_stats {
 	/* In blob files, of what flushes and compactions wrote; and values
 	 * that compactions moved from one blob file to another. */
 	uint64_t blob_written_bytes, blob_collected_bytes;
+	/* Of blob_written_bytes, what those moves wrote. */
+	uint64_t blob_moved_bytes;
 	uint64_t gets, get_hits;
 	uint64_t cache_hits, cache_misses, bloom_useful, bloom_checked;
 	uint64_t stall_ns; /* time writers spent waiting for the tree */

@@ -281,6 +281,8 @@ int background_wait_flush(struct lsm_db *db, uint64_t number)
 
 struct install {
 	struct lsm_db *db;
+	const struct compaction *c;
+	const struct version_edit *edit;
 	struct superversion *fresh;
 };
 
@@ -291,6 +293,7 @@ static void compaction_installed(void *arg) NO_TSA
 
 	sv_install_locked(in->db, in->fresh, NULL);
 	in->fresh = NULL;
+	collect_note_hidden(&in->db->vs, in->c, in->edit);
 	pace_update_locked(in->db);
 }
 
@@ -306,8 +309,9 @@ static void count_in(struct lsm_event *e, const struct compaction *c)
 static int compact_work(struct compact_env *env, struct compaction *c,
 			struct lsm_db *db, struct lsm_event *event)
 {
-	struct install in = {.db = db, .fresh = sv_alloc()};
 	struct version_edit edit = {0};
+	struct install in = {
+		.db = db, .c = c, .edit = &edit, .fresh = sv_alloc()};
 	int err;
 
 	if (!in.fresh)
@@ -329,7 +333,8 @@ int background_compact_locked(struct lsm_db *db, struct compaction *c)
 	struct compact_env env = {.vs = &db->vs,
 				  .options = &db->tree_opt,
 				  .stop = &db->stop,
-				  .limiter = db->limiter};
+				  .limiter = db->limiter,
+				  .collect_limiter = db->collect_limiter};
 	struct lsm_event event = {.kind = LSM_EVENT_COMPACTION_BEGIN,
 				  .level = c->level,
 				  .output_level = c->output_level};
@@ -358,6 +363,10 @@ int background_compact_locked(struct lsm_db *db, struct compaction *c)
 		sv_reap(db);
 	mutex_lock(&db->mutex);
 	db->compacting--;
+	if (err == -ENOSPC || err == -EDQUOT)
+		collect_give_up(&db->vs);
+	else if (!err && !moved)
+		db->vs.collect_little = false;
 	if (!err && moved)
 		db->trivial_moves++;
 	else if (!err)
@@ -365,6 +374,7 @@ int background_compact_locked(struct lsm_db *db, struct compaction *c)
 	db->compact_read += env.read_bytes;
 	db->compact_written += env.written_bytes;
 	db->blob_written += env.blob_bytes;
+	db->blob_moved += env.blob_bytes;
 	db->blob_collected += env.collected_bytes;
 	if (err && err != -ECANCELED)
 		logger_printf(&db->log, LSM_LOG_ERROR, "compaction: %s",

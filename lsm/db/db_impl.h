@@ -224,13 +224,14 @@ struct lsm_db {
 	uint64_t compactions, compact_read, compact_written; /* the same */
 	uint64_t trivial_moves;                              /* the same */
 	uint64_t blob_written, blob_collected;               /* the same */
+	uint64_t blob_moved;                                 /* the same */
 	_Atomic(struct superversion *) retired;              /* to be reaped */
 
 	struct mutex named_mutex;
 	struct mutex resume_mutex;
 	struct ahead ahead; /* ready once there is a cache */
 	struct prefetch prefetch;
-	struct rate_limiter *limiter;
+	struct rate_limiter *limiter, *collect_limiter;
 	pthread_t flush_thread, timer_thread, *compact_threads;
 	unsigned compact_thread_count;
 	bool flush_started, timer_started;
@@ -309,6 +310,9 @@ void share_flushed_locked(struct lsm_db *db, struct db_mem *m)
 	REQUIRES(db->mutex);
 
 /* ---- pace.c ---- */
+
+/* How fast blob files are emptied while there is no hurry, bytes a second. */
+#define PACE_COLLECT_BYTES ((uint64_t)64 << 20)
 
 /* Sleeps as long as a write of bytes must wait for the tree. */
 void pace_write(struct lsm_db *db, size_t bytes);

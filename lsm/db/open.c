@@ -164,6 +164,11 @@ static int open_memory(struct lsm_db *db)
 	db->tables = table_cache_new(db->dir, db->opt.max_open_tables, &ro);
 	if (!db->tables)
 		return -ENOMEM;
+	db->collect_limiter = rate_limiter_new(
+		db->opt.blob_gc_rate_bytes ? db->opt.blob_gc_rate_bytes
+					   : PACE_COLLECT_BYTES);
+	if (!db->collect_limiter)
+		return -ENOMEM;
 	if (db->opt.rate_limit_bytes) {
 		db->limiter = rate_limiter_new(db->opt.rate_limit_bytes);
 		if (!db->limiter)
@@ -222,6 +227,7 @@ static void db_free(struct lsm_db *db)
 		cache_free(db->cache);
 	}
 	rate_limiter_free(db->limiter);
+	rate_limiter_free(db->collect_limiter);
 	if (db->dir)
 		env_dir_close(db->dir);
 	prefetch_release(db);

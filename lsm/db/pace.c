@@ -7,6 +7,9 @@
  *   - level-0 tables, between level0_slowdown and level0_stop;
  *   - bytes that compaction must move, between 16 and 128 times the size of
  *     level 1;
+ *   - dead bytes in blob files, and those that level 0 hides, between a
+ *     fifth and three fifths of the live ones, so that what a store takes
+ *     stays bounded however fast it is overwritten;
  *   - the fill of the last memtable, when all others wait for their flush.
  * The writers together may then write RATE_FREE * 2^(-8 x) bytes a second: a
  * speed that falls continuously from one that nobody notices to that of a slow
@@ -49,14 +52,59 @@ static uint64_t rate_now(struct lsm_db *db)
 	return !a ? b : !b ? a : a < b ? a : b;
 }
 
+/* Values in level 0 hide older ones, as far as experience goes. */
+static double hidden_bytes(const struct version_set *vs)
+{
+	const struct version *v = vs->current;
+	double values = 0;
+
+	for (size_t i = 0; i < v->count[0]; i++)
+		values += (double)sst_meta_blob_bytes(&v->level[0][i]->meta);
+	return values * vs->hidden_share;
+}
+
+/* Some memtables' worth of it is not to be helped. */
+static double garbage_debt(struct lsm_db *db, double dead)
+{
+	double live = (double)db->vs.current->blob_live_bytes;
+	double least = 2 * (double)db->opt.write_buffer_bytes;
+	double hidden = hidden_bytes(&db->vs);
+
+	if (db->compact_err)
+		return 0;
+	live = hidden < live ? live - hidden : 0;
+	return fraction(dead + hidden, live / 5 + least,
+			0.6 * live + 2 * least);
+}
+
+/* Faster the more is dead, and as fast as can be when level 0 waits for it or
+ * writers are about to. */
+static void set_collect_rate(struct lsm_db *db, double dead)
+{
+	const struct version *v = db->vs.current;
+	double x = fraction(dead, (double)v->blob_live_bytes / 8,
+			    (double)v->blob_live_bytes / 3 + 1);
+	bool hurry =
+		x >= 0.75 || v->count[0] >= 2 * db->opt.level0_compact_trigger;
+
+	if (!db->collect_limiter || db->opt.blob_gc_rate_bytes)
+		return;
+	rate_limiter_set(
+		db->collect_limiter,
+		hurry ? 0
+		      : (uint64_t)((double)PACE_COLLECT_BYTES * exp2(4 * x)));
+}
+
 void pace_update_locked(struct lsm_db *db)
 {
 	const struct lsm_options *o = &db->opt;
 	struct version *v = db->vs.current;
 	double base = (double)o->level_base_bytes;
-	double x = 0, pending;
+	double x = 0, pending, dead, garbage;
 
 	if (!o->no_background_compaction) {
+		dead = (double)collectable_bytes(v);
+		set_collect_rate(db, dead);
 		x = fraction((double)v->count[0], o->level0_slowdown - 1,
 			     o->level0_stop);
 		pending = fraction(
@@ -64,6 +112,9 @@ void pace_update_locked(struct lsm_db *db)
 			16 * base, 128 * base);
 		if (pending > x)
 			x = pending;
+		garbage = garbage_debt(db, dead);
+		if (garbage > x)
+			x = garbage;
 	}
 	atomic_store_explicit(&db->pace_tree, rate_of(x), memory_order_relaxed);
 	if (db->imm_count + 1 < o->write_buffer_count)

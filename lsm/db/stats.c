@@ -64,6 +64,7 @@ static void add_background(struct lsm_db *db, struct lsm_stats *s)
 	s->trivial_moves = db->trivial_moves;
 	s->blob_written_bytes = db->blob_written;
 	s->blob_collected_bytes = db->blob_collected;
+	s->blob_moved_bytes = db->blob_moved;
 	mutex_unlock(&db->mutex);
 }
 

@@ -242,6 +242,7 @@ static int merge(struct work *w, struct version_edit *edit)
 		.one_table = !w->c->output_level,
 		.blob_version = w->c->version,
 		.collect = w->c->collect,
+		.collect_count = w->c->collect_count,
 		.bottommost = w->c->bottommost,
 		.grandparents = w->c->grandparents,
 		.grandparent_count = w->c->grandparent_count,

@@ -43,6 +43,8 @@ struct compact_env {
 	uint64_t blob_bytes, collected_bytes;
 	/* Paces background writes, shared by all workers; NULL: none. */
 	struct rate_limiter *limiter;
+	/* The same for values that are moved between blob files. */
+	struct rate_limiter *collect_limiter;
 	/* NULL, or asked of each handle: 1 keep; 2 move *value, good until the
 	 * next call, into a new blob file; 0 drop the entry as if it had never
 	 * been; or -errno. For repair. */
@@ -73,9 +75,9 @@ struct compaction {
 	/* No level below output_level overlaps: tombstones may be dropped. */
 	bool bottommost;
 	double score;
-	/* A blob file whose values are to be moved, whatever its share of live
-	 * ones; 0: none. Files that are half dead are, in any compaction. */
-	uint64_t collect;
+	/* Blob files whose values are to be moved. */
+	uint64_t collect[COLLECT_FILES_MAX];
+	unsigned collect_count;
 	/* Bounds of all inputs, borrowed from them. */
 	struct lsm_slice smallest, largest;
 	bool largest_exclusive;
@@ -86,8 +88,18 @@ struct compaction {
  * *base is the first level >= 1 in use. */
 void level_targets(const struct version *v, const struct tree_options *o,
 		   uint64_t target[LSM_LEVELS], unsigned *base);
-/* Is so little of it live that compactions move its values away? */
-bool blob_mostly_dead(const struct version_blob *b);
+/* Bytes of values in blob files that nothing refers to, and that moving the
+ * others away would free. */
+uint64_t collectable_bytes(const struct version *v);
+bool collect_contains(const uint64_t *files, unsigned count, uint64_t file);
+/* Learns from a compaction that is to be installed how much values of level 0
+ * hide. With vs->mutex. */
+void collect_note_hidden(struct version_set *vs, const struct compaction *c,
+			 const struct version_edit *edit);
+/* A compaction failed for want of space: what was being emptied is given up,
+ * and from now on files go one at a time, the one with the least to move
+ * first. With vs->mutex. */
+void collect_give_up(struct version_set *vs);
 /* How far behind: the bytes over target that compaction must move. */
 uint64_t pending_compaction_bytes(const struct version *v,
 				  const struct tree_options *o);
@@ -124,6 +136,8 @@ int merge_all_tables(struct compact_env *env, struct table_file **files,
 /* A token bucket; NULL when bytes_per_second is 0. */
 struct rate_limiter *rate_limiter_new(uint64_t bytes_per_second);
 void rate_limiter_free(struct rate_limiter *r);
+/* From now on; 0: no limit. */
+void rate_limiter_set(struct rate_limiter *r, uint64_t bytes_per_second);
 /* Sleeps as long as needed; r may be NULL. */
 void rate_limiter_take(struct rate_limiter *r, uint64_t bytes);
 

@@ -3,8 +3,11 @@
  * compact_blob.c - the part of the sink that deals with blob files.
  *
  * A flush puts large values into a blob file and their handles into the table.
- * A compaction passes handles on, but values in files that are mostly dead are
- * read and written into a new blob file, so that in the end the old one can go.
+ * A compaction passes handles on, but values in files that are to be emptied
+ * (compact_collect.c) are read and written into a new blob file, so that in the
+ * end the old one can go. Each of them lies in its file in the order of keys,
+ * mostly, so merging in that order reads each file from front to back: as the
+ * last block of each is held, no block is read twice.
  *
  * A handle is known only when its block is cut. Until then the entries from the
  * first value of that block on wait, in order: their keys and small values are
@@ -20,11 +23,10 @@
 
 /* Bytes of keys and small values that may wait for a block. */
 #define PENDING_BYTES (256u << 10)
-
-bool blob_mostly_dead(const struct version_blob *b)
-{
-	return b->live < b->file->meta.value_bytes / 2;
-}
+/* Bytes written between two looks at the rate and the stop flag. */
+#define PACE_BYTES (256u << 10)
+/* Of values larger than that only one block is held. */
+#define VIEW_VALUE_MAX (64u << 10)
 
 /* ---- writing ------------------------------------------------------------ */
 
@@ -79,6 +81,22 @@ static int emit_pending(struct compact_sink *s, const struct sink_pending *p,
 			 p->tag, value, p->first);
 }
 
+/* A flush is never held up: its memory is waited for. */
+static int pace(struct compact_sink *s)
+{
+	uint64_t bytes = blob_writer_bytes(s->blob);
+
+	if (!s->blob_version || bytes - s->blob_paced < PACE_BYTES)
+		return 0;
+	rate_limiter_take(s->env->collect_limiter, bytes - s->blob_paced);
+	s->blob_paced = bytes;
+	/* Relaxed: nothing is read on the strength of it. */
+	return s->env->stop && atomic_load_explicit(s->env->stop,
+						    memory_order_relaxed)
+		       ? -ECANCELED
+		       : 0;
+}
+
 /* Cuts the open block and lets go what waits for it. */
 static int flush_pending(struct compact_sink *s)
 {
@@ -92,6 +110,8 @@ static int flush_pending(struct compact_sink *s)
 		err = emit_pending(s, &s->pending[i], place);
 	s->pending_count = 0;
 	buf_clear(&s->bytes);
+	if (!err && s->blob)
+		err = pace(s);
 	if (!err && s->blob && s->env->options->blob_file_bytes &&
 	    blob_writer_bytes(s->blob) >= s->env->options->blob_file_bytes)
 		err = finish_blob(s);
@@ -163,32 +183,39 @@ static int keep_value(struct compact_sink *s, const struct iter *it,
 
 /* ---- collecting --------------------------------------------------------- */
 
-/* Does the handle lead into a file whose values are to be moved? */
-static struct version_blob *to_collect(const struct compact_sink *s,
-				       struct lsm_slice handle)
+/* The view to read the handle's value through, when its file is one to be
+ * emptied; else NULL. */
+static struct blob_view *to_collect(struct compact_sink *s,
+				    struct lsm_slice handle,
+				    struct version_blob **b)
 {
-	struct version_blob *b;
 	struct blob_handle h;
 
-	if (!s->blob_version || !blob_handle_decode(&h, handle))
+	if (!s->collect_count || !blob_handle_decode(&h, handle))
 		return NULL;
-	b = version_find_blob(s->blob_version, h.file);
-	if (!b || (h.file != s->collect && !blob_mostly_dead(b)) ||
-	    atomic_load_explicit(&b->file->damaged, memory_order_relaxed))
-		return NULL;
-	return b;
+	for (unsigned i = 0; i < s->collect_count; i++) {
+		if (s->collect[i] != h.file)
+			continue;
+		*b = version_find_blob(s->blob_version, h.file);
+		if (!*b || atomic_load_explicit(&(*b)->file->damaged,
+						memory_order_relaxed))
+			return NULL;
+		return h.len > VIEW_VALUE_MAX ? &s->large : &s->views[i];
+	}
+	return NULL;
 }
 
 static int keep_handle(struct compact_sink *s, const struct iter *it,
 		       bool first)
 {
-	struct version_blob *b = to_collect(s, it->value);
+	struct version_blob *b;
+	struct blob_view *view = to_collect(s, it->value, &b);
 	struct lsm_slice value;
 	int err;
 
-	if (!b)
+	if (!view)
 		return keep_plain(s, it, first);
-	err = version_blob_value(s->blob_version, it->value, false, &s->view,
+	err = version_blob_value(s->blob_version, it->value, false, view,
 				 &value);
 	if (err == -EUCLEAN || err == -EIO) {
 		/* It was reported. The handle stays, so nothing more is lost
@@ -232,8 +259,11 @@ void sink_release_blobs(struct compact_sink *s)
 	if (s->blob)
 		blob_writer_abort(s->blob);
 	s->blob = NULL;
-	if (s->view.entry)
-		blob_view_release(s->env->vs, &s->view);
+	for (unsigned i = 0; s->views && i < s->collect_count; i++)
+		blob_view_release(s->env->vs, &s->views[i]);
+	blob_view_release(s->env->vs, &s->large);
+	free(s->views);
+	s->views = NULL;
 	buf_release(&s->bytes);
 	free(s->pending);
 	s->pending = NULL;

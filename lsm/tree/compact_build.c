@@ -176,6 +176,9 @@ struct compaction *compaction_start(struct version_set *vs, unsigned level,
 		c->inputs[0][i]->compacting = true;
 	c->level = level;
 	c->output_level = output_level;
+	c->collect_count = vs->condemned_count;
+	memcpy(c->collect, vs->condemned,
+	       vs->condemned_count * sizeof(*c->collect));
 	c->smallest = b->smallest;
 	c->largest = b->largest;
 	c->largest_exclusive = b->exclusive;

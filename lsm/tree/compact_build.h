@@ -55,6 +55,16 @@ bool level0_busy(const struct version *v);
 size_t level0_close(const struct version *v, struct table_file **in, size_t n,
 		    struct bounds *b);
 
+/* ---- compact_collect.c: emptying blob files ---- */
+
+/* Condemns files when enough is dead and no set is being worked on. free_pass:
+ * a compaction into the last level is about to be built. */
+void collect_choose(struct version_set *vs, bool free_pass);
+/* Rewrites tables that refer to condemned files where they are; *level0: some
+ * of level 0 do, which can only come down. */
+struct compaction *pick_collect(struct version_set *vs,
+				const struct tree_options *o, bool *level0);
+
 /* Allocates, copies the inputs, marks them, enters the list. NULL: no
  * memory. */
 struct compaction *compaction_start(struct version_set *vs, unsigned level,

@@ -3,13 +3,13 @@
  * compact_pick.c - what to compact next: pure policy, no I/O.
  *
  * Each level has a score: how full it is against its target (level_targets.c),
- * and for level 0 how many tables it has against the trigger. The highest score
- * of at least 1 whose tables are free goes first. When no size asks for
- * anything, a table made mostly of tombstones does: it is brought down, so
- * that the space of what it deletes comes back, and in the last level it is
- * rewritten in place, once no snapshot needs what it hides (a table that would
- * come out as it went in is left alone). After that blob files that waste space
- * are collected.
+ * and for level 0 how many tables it has against the trigger; dead values in
+ * blob files have one too. The highest score of at least 1 whose tables are
+ * free goes first. When no size asks for anything, a table made mostly of
+ * tombstones does: it is brought down, so that the space of what it deletes
+ * comes back, and in the last level it is rewritten in place, once no snapshot
+ * needs what it hides (a table that would come out as it went in is left
+ * alone). After that blob files that waste space are collected.
  *
  * Called with vs->mutex.
  */
@@ -99,6 +99,8 @@ pick_level0(struct version_set *vs, const struct tree_options *o, unsigned base)
 	in[0] = v->level[0][v->count[0] - 1]; /* the oldest */
 	b = table_bounds(in[0]);
 	n = level0_close(v, in, 1, &b);
+	if (base == LAST)
+		collect_choose(vs, true);
 	c = compaction_build(vs, o, 0, base, in, n);
 	free(in);
 	return c;
@@ -199,92 +201,39 @@ pick_dense(struct version_set *vs, const struct tree_options *o, unsigned base)
 
 /* ---- blob files ---------------------------------------------------------- */
 
-/* Should its values be moved, by themselves, for the space it wastes? When a
- * quarter of all there is is dead, files that are at least as bad as that are
- * worth it; else only those that compactions would empty anyway. */
-static bool worth_collecting(const struct version *v,
-			     const struct version_blob *b)
-{
-	uint64_t all = v->blob_value_bytes, bytes = b->file->meta.value_bytes;
-
-	if (atomic_load_explicit(&b->file->damaged, memory_order_relaxed))
-		return false;
-	return blob_mostly_dead(b) || (v->blob_live_bytes < all - all / 4 &&
-				       b->live < bytes - bytes / 4);
-}
-
 /*
  * Values that tables of level 0 refer to may hide older ones, which are dead
- * but count as live until the tables are merged. Is that as much as an eighth
+ * but count as live until the tables are merged. Is that as much as a sixteenth
  * of all, and merging, which moves handles, cheap against it?
  */
-static bool level0_hides_values(const struct version *v)
+static bool level0_hides_values(const struct version_set *vs, unsigned base)
 {
-	uint64_t values = 0;
+	const struct version *v = vs->current;
+	double share = vs->hidden_share, values = 0;
 
 	for (size_t i = 0; i < v->count[0]; i++)
-		values += sst_meta_blob_bytes(&v->level[0][i]->meta);
-	return values > v->blob_live_bytes / 8 && values / 8 > v->bytes[0] &&
-	       v->blob_live_bytes > values;
+		values += (double)sst_meta_blob_bytes(&v->level[0][i]->meta);
+	values *= share > 0.1 ? share : 0.1;
+	return values > (double)v->blob_live_bytes / 16 &&
+	       values / 4 > (double)(v->bytes[0] + v->bytes[base]) &&
+	       (double)v->blob_live_bytes > values;
 }
 
-/* The one with the smallest share of live bytes, or NULL. */
-static const struct version_blob *worst_blob(const struct version *v)
-{
-	const struct version_blob *worst = NULL;
-	double share, least = 1;
-
-	for (size_t i = 0; i < v->blob_count; i++) {
-		const struct version_blob *b = &v->blobs[i];
-
-		if (!b->live)
-			continue; /* pinned; no table refers to it */
-		share = (double)b->live / (double)b->file->meta.value_bytes;
-		if (share < least && worth_collecting(v, b)) {
-			worst = b;
-			least = share;
-		}
-	}
-	return worst;
-}
-
-static bool refers_to(const struct table_file *f, uint64_t blob)
-{
-	for (size_t i = 0; i < f->meta.blob_count; i++)
-		if (f->meta.blobs[i].file == blob)
-			return true;
-	return false;
-}
-
-/* Rewrites one table that refers to the worst blob file where it is. Once none
- * does the file has no live bytes and is gone. Tables of level 0 come down
- * first. */
 static struct compaction *pick_blob(struct version_set *vs,
 				    const struct tree_options *o, unsigned base)
 {
-	struct version *v = vs->current;
-	const struct version_blob *b = worst_blob(v);
-	struct compaction *c = NULL;
-	uint64_t number;
+	bool level0;
+	struct compaction *c = pick_collect(vs, o, &level0);
 
-	if (!b)
-		return NULL;
-	number = b->file->meta.number;
-	for (unsigned level = 0; level < LSM_LEVELS && !c; level++) {
-		for (size_t i = 0; i < v->count[level] && !c; i++) {
-			struct table_file **f = &v->level[level][i];
+	return c || !level0 ? c : pick_level0(vs, o, base);
+}
 
-			if ((*f)->compacting || !refers_to(*f, number))
-				continue;
-			c = level ? compaction_build(vs, o, level, level, f, 1)
-				  : pick_level0(vs, o, base);
-			if (!level && !c)
-				break; /* it is in work */
-		}
-	}
-	if (c)
-		c->collect = number;
-	return c;
+/* How urgent it is to empty blob files: 1 at a quarter of what is live. */
+static double garbage_score(const struct version *v)
+{
+	return v->blob_count ? 4 * (double)collectable_bytes(v) /
+				       (double)(v->blob_live_bytes + 1)
+			     : 0;
 }
 
 /* ---- choosing ----------------------------------------------------------- */
@@ -329,7 +278,8 @@ static struct compaction *pick_idle(struct version_set *vs,
 	const struct version *v = vs->current;
 	struct compaction *c;
 
-	c = (level0_scans_badly(v) || level0_hides_values(v)) && !level0_busy(v)
+	c = (level0_scans_badly(v) || level0_hides_values(vs, base)) &&
+			    !level0_busy(v)
 		    ? pick_level0(vs, o, base)
 		    : pick_dense(vs, o, base);
 	return c ? c : pick_blob(vs, o, base);
@@ -342,17 +292,26 @@ struct compaction *compact_pick(struct version_set *vs,
 	double score[LSM_LEVELS] = {0};
 	struct compaction *c = NULL;
 	unsigned base, level;
+	double garbage;
 
 	level_targets(vs->current, o, target, &base);
 	for (level = 0; level < LAST; level++)
 		if (!level || level >= base)
 			score[level] = level_score(vs, o, level, target[level]);
+	garbage = garbage_score(vs->current);
 	while (!c) {
 		unsigned best = 0;
 
 		for (level = 1; level < LAST; level++)
 			if (score[level] > score[best])
 				best = level;
+		if (garbage >= 1 && garbage > score[best]) {
+			c = pick_blob(vs, o, base);
+			if (c)
+				c->score = garbage;
+			garbage = 0;
+			continue;
+		}
 		if (score[best] < 1)
 			return pick_idle(vs, o, base);
 		c = best ? pick_level(vs, o, best) : pick_level0(vs, o, base);

@@ -286,13 +286,6 @@ static int check(struct compact_sink *s)
 	if (s->env->stop &&
 	    atomic_load_explicit(s->env->stop, memory_order_relaxed))
 		return -ECANCELED;
-	if (s->env->limiter && s->blob) {
-		bytes = blob_writer_bytes(s->blob);
-		if (bytes > s->blob_paced)
-			rate_limiter_take(s->env->limiter,
-					  bytes - s->blob_paced);
-		s->blob_paced = bytes;
-	}
 	if (s->env->limiter && s->writer) {
 		bytes = sst_writer_bytes(s->writer);
 		if (bytes > s->paced_bytes) {
@@ -405,6 +398,10 @@ int compact_sink_init(struct compact_sink *s, struct compact_env *env,
 	s->frags = frags;
 	s->entries = CHECK_ENTRIES - 1; /* look at once */
 	err = init_keep(s);
+	if (!err && s->collect_count) {
+		s->views = calloc(s->collect_count, sizeof(*s->views));
+		err = s->views ? 0 : -ENOMEM;
+	}
 	if (err)
 		compact_sink_abort(s);
 	return err;

@@ -34,10 +34,11 @@ struct compact_sink {
 	struct table_file **grandparents; /* borrowed */
 	size_t grandparent_count;
 	bool separate; /* put large values into blob files */
-	/* Where handles lead, to move values out of files that are mostly
-	 * dead, and out of file collect; NULL: handles stay as they are. */
+	/* Where handles lead, to move values out of the files collect
+	 * (borrowed); NULL: handles stay as they are. */
 	struct version *blob_version;
-	uint64_t collect;
+	const uint64_t *collect;
+	unsigned collect_count;
 
 	/* Range tombstones: all of them, to drop by; and those to be written,
 	 * thinned out, not yet clipped to tables. */
@@ -68,7 +69,10 @@ struct compact_sink {
 	struct buf bytes;
 	struct sink_pending *pending;
 	size_t pending_count, pending_cap;
-	struct blob_view view;
+	/* The block last read of each file of collect, as keys in order go
+	 * from file to file; of large values only the last of all. */
+	struct blob_view *views; /* collect_count */
+	struct blob_view large;
 	bool moved; /* env->keep_handle() gave a value in the handle's place */
 	struct lsm_slice moved_value;
 
@@ -78,7 +82,7 @@ struct compact_sink {
 	uint64_t paced_bytes;
 };
 
-/* All up to collect is set by the caller, the rest
+/* All up to collect_count is set by the caller, the rest
  * by compact_sink_init(); frags must outlive it. 0 or -ENOMEM. */
 int compact_sink_init(struct compact_sink *s, struct compact_env *env,
 		      struct version_edit *edit, const struct frags *frags);

@@ -20,8 +20,8 @@
 
 struct rate_limiter {
 	struct mutex mutex;
-	uint64_t bytes_per_second;
-	uint64_t free_ns; /* protected by mutex */
+	uint64_t bytes_per_second; /* protected by mutex; 0: no limit */
+	uint64_t free_ns;          /* protected by mutex */
 };
 
 struct rate_limiter *rate_limiter_new(uint64_t bytes_per_second)
@@ -37,6 +37,13 @@ struct rate_limiter *rate_limiter_new(uint64_t bytes_per_second)
 	r->bytes_per_second = bytes_per_second;
 	r->free_ns = clock_ns();
 	return r;
+}
+
+void rate_limiter_set(struct rate_limiter *r, uint64_t bytes_per_second)
+{
+	mutex_lock(&r->mutex);
+	r->bytes_per_second = bytes_per_second;
+	mutex_unlock(&r->mutex);
 }
 
 void rate_limiter_free(struct rate_limiter *r)
@@ -66,8 +73,11 @@ void rate_limiter_take(struct rate_limiter *r, uint64_t bytes)
 	mutex_lock(&r->mutex);
 	if (r->free_ns + BURST_NS < now)
 		r->free_ns = now - BURST_NS;
-	r->free_ns += (uint64_t)((double)bytes * NS_PER_S /
-				 (double)r->bytes_per_second);
+	if (r->bytes_per_second)
+		r->free_ns += (uint64_t)((double)bytes * NS_PER_S /
+					 (double)r->bytes_per_second);
+	else
+		r->free_ns = now; /* what was owed is let off */
 	until = r->free_ns;
 	mutex_unlock(&r->mutex);
 	if (until > now)

@@ -272,6 +272,9 @@ struct named_snapshot {
 	uint64_t seq;
 };
 
+/* Blob files that are emptied together. */
+#define COLLECT_FILES_MAX 64
+
 struct version_set {
 	struct mutex *mutex; /* the database's */
 	struct mutex apply_mutex;
@@ -299,6 +302,14 @@ struct version_set {
 	/* The next edit takes out a file that was pinned, and one should be
 	 * made; protected by mutex. */
 	bool dead_blobs;
+	/* Blob files being emptied, see compact_collect.c; and whether that
+	 * met a full disk. Protected by mutex. */
+	uint64_t condemned[COLLECT_FILES_MAX];
+	unsigned condemned_count;
+	bool collect_little;
+	/* Of the values in blob files that level 0 refers to, the share that
+	 * hid older ones, lately. Protected by mutex. */
+	double hidden_share;
 	/* manifest, protected by apply_mutex */
 	struct wal_writer *manifest;
 	uint64_t manifest_number;
