@@ -22,10 +22,12 @@
  * reader may have found an entry before it was unlinked, every entry that was
  * ever in the table is freed through epoch_retire().
  *
- * The budget is one atomic sum over all shards: used (entries from
- * cache_alloc() to their end) + charged <= capacity. Whoever exceeds it evicts
- * from one shard after another until it holds again, or until a whole round
- * found nothing to evict.
+ * The budget is one sum over all shards: the slabs that hold entries
+ * (cache_mem.c) + charged <= capacity. Whoever exceeds it evicts from one shard
+ * after another until it holds again, or until a whole round found nothing to
+ * evict. So that an evicted entry's piece is there for the next one although
+ * the epochs have to pass first, the entries themselves fill a little less than
+ * the budget.
  */
 #include "lsm/table/cache_impl.h"
 
@@ -58,6 +60,10 @@ struct cache *cache_new(uint64_t capacity_bytes)
 	/* what is charged may be all of it: sums stay far from overflow */
 	c->capacity =
 		capacity_bytes < INT64_MAX / 4 ? capacity_bytes : INT64_MAX / 4;
+	c->slack = c->capacity / SLACK_PARTS < SLACK_MAX
+			   ? c->capacity / SLACK_PARTS
+			   : SLACK_MAX;
+	cache_mem_init(&c->mem, c->capacity);
 	while (shards < SHARDS_MAX &&
 	       c->capacity / (2 * shards) >= SHARD_BYTES_MIN)
 		shards *= 2;
@@ -67,6 +73,7 @@ struct cache *cache_new(uint64_t capacity_bytes)
 	c->shard_count = shards;
 	c->shard = aligned_alloc(64, shards * sizeof(*c->shard));
 	if (!c->shard) {
+		cache_mem_release(&c->mem);
 		free(c);
 		return NULL;
 	}
@@ -92,14 +99,17 @@ void cache_free(struct cache *c)
 
 	if (!c)
 		return;
+	/* what was evicted is freed into our slabs */
+	epoch_barrier();
 	for (i = 0; i < c->shard_count; i++) {
 		struct shard *s = &c->shard[i];
 
-		cache_list_free(s->probation.newest);
-		cache_list_free(s->protected.newest);
+		cache_mem_free(&c->mem, s->probation.newest);
+		cache_mem_free(&c->mem, s->protected.newest);
 		free(s->bucket);
 		mutex_destroy(&s->mutex);
 	}
+	cache_mem_release(&c->mem);
 	free(c->shard);
 	free(c);
 }
@@ -125,6 +135,12 @@ static inline struct cache_entry *find(struct cache *c, uint64_t file,
 		e = atomic_load_explicit(&e->chain, memory_order_acquire);
 	}
 	return e;
+}
+
+struct cache_entry *cache_find_linked(struct cache *c, uint64_t file,
+				      uint64_t offset)
+{
+	return find(c, file, offset);
 }
 
 static inline void touch(struct cache *c, struct cache_entry *e)
@@ -192,8 +208,8 @@ void cache_put(struct cache *c, struct cache_entry *e)
 	if (e->was_in_table) {
 		cache_retire(c, e);
 	} else {
-		add_used(c, -(int64_t)entry_cost(e));
-		free(e);
+		cache_mem_kill(&c->mem, e);
+		cache_mem_free(&c->mem, e);
 	}
 }
 
@@ -203,12 +219,10 @@ struct cache_entry *cache_alloc(struct cache *c, size_t bytes)
 
 	if (bytes > SIZE_MAX / 2)
 		return NULL;
-	if (posix_memalign((void **)&e, 64, sizeof(*e) + bytes))
-		return NULL;
-	memset(e, 0, sizeof(*e));
-	e->bytes = bytes;
-	atomic_init(&e->state, 1);
-	add_used(c, (int64_t)entry_cost(e));
+	e = cache_mem_alloc(&c->mem, bytes);
+	/* relaxed: nobody else knows of it */
+	if (e)
+		atomic_store_explicit(&e->state, 1, memory_order_relaxed);
 	return e;
 }
 
@@ -235,9 +249,10 @@ struct cache_entry *cache_insert(struct cache *c, struct cache_entry *e,
 			return old;
 		}
 		e->was_in_table = true;
-		/* relaxed: cache_link_locked() publishes it */
+		/* release: pairs with cache_mem_drain_next(); readers get it
+		 * from cache_link_locked() */
 		atomic_store_explicit(&e->state, IN_TABLE | 1,
-				      memory_order_relaxed);
+				      memory_order_release);
 		cache_link_locked(c, s, e, h);
 		mutex_unlock(&s->mutex);
 	}
@@ -315,7 +330,7 @@ void cache_charge(struct cache *c, int64_t delta)
 
 uint64_t cache_room(struct cache *c)
 {
-	int64_t sum = atomic_load_explicit(&c->used, memory_order_relaxed) +
+	int64_t sum = atomic_load_explicit(&c->mem.held, memory_order_relaxed) +
 		      atomic_load_explicit(&c->charged, memory_order_relaxed);
 	uint64_t least = c->capacity / 4, taken = sum > 0 ? (uint64_t)sum : 0;
 
@@ -324,7 +339,7 @@ uint64_t cache_room(struct cache *c)
 
 void cache_get_stats(struct cache *c, struct cache_stats *out)
 {
-	int64_t used = atomic_load_explicit(&c->used, memory_order_relaxed);
+	int64_t used = atomic_load_explicit(&c->mem.held, memory_order_relaxed);
 	int64_t charged =
 		atomic_load_explicit(&c->charged, memory_order_relaxed);
 	uint32_t i;

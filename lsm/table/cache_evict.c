@@ -6,38 +6,28 @@
 #include "lsm/table/cache_impl.h"
 
 #include <assert.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "lsm/base/epoch.h"
 
-void cache_list_free(struct cache_entry *e)
-{
-	while (e) {
-		struct cache_entry *older = e->older;
-
-		free(e);
-		e = older;
-	}
-}
-
 static void free_entries(void *arg)
 {
-	cache_list_free(arg);
+	struct cache_entry *list = arg;
+
+	cache_mem_free(&list->owner->mem, list);
 }
 
-/* Takes a list linked by older; the entries are dead and unlinked. */
 void cache_retire(struct cache *c, struct cache_entry *list)
 {
-	struct cache_entry *e;
-
 	if (!list)
 		return;
-	for (e = list; e; e = e->older)
-		add_used(c, -(int64_t)entry_cost(e));
+	cache_mem_kill(&c->mem, list);
+	list->owner = c;
 	epoch_retire(free_entries, list);
 }
 
-static void list_push(struct entry_list *l, struct cache_entry *e)
+static void list_push(struct cache *c, struct entry_list *l,
+		      struct cache_entry *e)
 {
 	e->newer = NULL;
 	e->older = l->newest;
@@ -46,10 +36,11 @@ static void list_push(struct entry_list *l, struct cache_entry *e)
 	else
 		l->oldest = e;
 	l->newest = e;
-	l->bytes += entry_cost(e);
+	l->bytes += cache_mem_cost(&c->mem, e);
 }
 
-static void list_remove(struct entry_list *l, struct cache_entry *e)
+static void list_remove(struct cache *c, struct entry_list *l,
+			struct cache_entry *e)
 {
 	if (e->newer)
 		e->newer->older = e->older;
@@ -59,7 +50,7 @@ static void list_remove(struct entry_list *l, struct cache_entry *e)
 		e->older->newer = e->newer;
 	else
 		l->oldest = e->newer;
-	l->bytes -= entry_cost(e);
+	l->bytes -= cache_mem_cost(&c->mem, e);
 }
 
 static uint64_t shard_bit(struct cache *c, const struct shard *s)
@@ -77,7 +68,7 @@ void cache_link_locked(struct cache *c, struct shard *s, struct cache_entry *e,
 			      memory_order_relaxed);
 	/* release: pairs with the acquire in find() */
 	atomic_store_explicit(head, e, memory_order_release);
-	list_push(&s->probation, e);
+	list_push(c, &s->probation, e);
 	e->is_protected = false;
 	if (!atomic_fetch_add_explicit(&s->entries, 1, memory_order_relaxed))
 		atomic_fetch_or_explicit(&c->filled, shard_bit(c, s),
@@ -99,7 +90,7 @@ void cache_unlink_locked(struct cache *c, struct shard *s,
 	atomic_store_explicit(
 		at, atomic_load_explicit(&e->chain, memory_order_relaxed),
 		memory_order_release);
-	list_remove(e->is_protected ? &s->protected : &s->probation, e);
+	list_remove(c, e->is_protected ? &s->protected : &s->probation, e);
 	if (atomic_fetch_sub_explicit(&s->entries, 1, memory_order_relaxed) ==
 	    1)
 		atomic_fetch_and_explicit(&c->filled, ~shard_bit(c, s),
@@ -114,12 +105,12 @@ static bool take_used(struct cache_entry *e)
 	return true;
 }
 
-static void move_locked(struct shard *s, struct cache_entry *e,
+static void move_locked(struct cache *c, struct shard *s, struct cache_entry *e,
 			bool is_protected) REQUIRES(s->mutex)
 {
-	list_remove(e->is_protected ? &s->protected : &s->probation, e);
+	list_remove(c, e->is_protected ? &s->protected : &s->probation, e);
 	e->is_protected = is_protected;
-	list_push(is_protected ? &s->protected : &s->probation, e);
+	list_push(c, is_protected ? &s->protected : &s->probation, e);
 }
 
 /*
@@ -146,13 +137,13 @@ static struct cache_entry *evict_one_locked(struct cache *c, struct shard *s)
 		     s->protected.bytes / PROTECTED_PARTS > all / ALL_PARTS)) {
 			struct cache_entry *o = s->protected.oldest;
 
-			move_locked(s, o, take_used(o));
+			move_locked(c, s, o, take_used(o));
 			continue;
 		}
 		if (!e)
 			return NULL;
 		if (take_used(e)) {
-			move_locked(s, e, true);
+			move_locked(c, s, e, true);
 			continue;
 		}
 		/* acq_rel: pairs with cache_put(): every use is done before
@@ -160,7 +151,7 @@ static struct cache_entry *evict_one_locked(struct cache *c, struct shard *s)
 		if (!atomic_compare_exchange_strong_explicit(
 			    &e->state, &state, 0, memory_order_acq_rel,
 			    memory_order_relaxed)) {
-			move_locked(s, e, false); /* somebody holds it */
+			move_locked(c, s, e, false); /* somebody holds it */
 			continue;
 		}
 		cache_unlink_locked(c, s, e);
@@ -211,17 +202,18 @@ static struct shard *next_filled(struct cache *c)
 }
 
 /*
- * Evicts until the budget holds. A visit to a shard may end without a victim
- * though there are some, because used bits had to be cleared first. An entry is
- * passed over a few times at most before it is a victim (used, protected,
- * demoted) or is known to be held, which bounds the visits worth making.
+ * Evicts while there are too many entries, as over() says. A visit to a shard
+ * may end without a victim though there are some, because used bits had to be
+ * cleared first. An entry is passed over a few times at most before it is a
+ * victim (used, protected, demoted) or is known to be held, which bounds the
+ * visits worth making.
  */
-void cache_shrink(struct cache *c)
+static void evict_while(struct cache *c, bool (*over)(struct cache *c))
 {
 	uint64_t fruitless = 0, limit = 0;
 	struct shard *s;
 
-	while (over_budget(c) && (s = next_filled(c)) != NULL) {
+	while (over(c) && (s = next_filled(c)) != NULL) {
 		struct cache_entry *e;
 
 		mutex_lock(&s->mutex);
@@ -239,4 +231,133 @@ void cache_shrink(struct cache *c)
 		e->older = NULL;
 		cache_retire(c, e);
 	}
+}
+
+/* ---- draining slabs ----------------------------------------------------- */
+
+/* Puts n, which is in no list yet, in the place of e. */
+static void replace_locked(struct shard *s, struct cache_entry *e,
+			   struct cache_entry *n) REQUIRES(s->mutex)
+{
+	struct entry_list *l = e->is_protected ? &s->protected : &s->probation;
+	uint64_t h = place(e->file, e->offset);
+	_Atomic(struct cache_entry *) *at = &s->bucket[h & s->bucket_mask];
+	struct cache_entry *i;
+
+	n->newer = e->newer;
+	n->older = e->older;
+	if (n->newer)
+		n->newer->older = n;
+	else
+		l->newest = n;
+	if (n->older)
+		n->older->newer = n;
+	else
+		l->oldest = n;
+	atomic_store_explicit(
+		&n->chain,
+		atomic_load_explicit(&e->chain, memory_order_relaxed),
+		memory_order_relaxed);
+	while ((i = atomic_load_explicit(at, memory_order_relaxed)) != e)
+		at = &i->chain;
+	/* release: pairs with the acquire in find() */
+	atomic_store_explicit(at, n, memory_order_release);
+}
+
+/* The same block in other memory, or NULL. */
+static struct cache_entry *copy_entry(struct cache *c, struct cache_entry *e)
+{
+	struct cache_entry *n = cache_mem_alloc_beside(&c->mem, e);
+
+	if (!n)
+		return NULL;
+	n->file = e->file;
+	n->offset = e->offset;
+	n->is_protected = e->is_protected;
+	n->was_in_table = true;
+	atomic_store_explicit(
+		&n->used, atomic_load_explicit(&e->used, memory_order_relaxed),
+		memory_order_relaxed);
+	memcpy(n + 1, e + 1, e->bytes);
+	/* release: pairs with cache_mem_drain_next() */
+	atomic_store_explicit(&n->state, IN_TABLE, memory_order_release);
+	return n;
+}
+
+/* Moves the entry out of the slab, or evicts it; not when it is held. */
+static void move_out(struct cache *c, const struct cache_place *p,
+		     const struct slab *slab)
+{
+	uint64_t h = place(p->file, p->offset);
+	struct shard *s = shard_of(c, h);
+	struct cache_entry *e, *n;
+	uint32_t state = IN_TABLE;
+
+	mutex_lock(&s->mutex);
+	e = cache_find_linked(c, p->file, p->offset);
+	/* acq_rel: pairs with cache_put(), as in evict_one_locked() */
+	if (!e || cache_mem_slab(&c->mem, e) != slab ||
+	    !atomic_compare_exchange_strong_explicit(&e->state, &state, 0,
+						     memory_order_acq_rel,
+						     memory_order_relaxed)) {
+		mutex_unlock(&s->mutex);
+		return;
+	}
+	n = copy_entry(c, e);
+	if (n) {
+		replace_locked(s, e, n);
+	} else {
+		cache_unlink_locked(c, s, e);
+		atomic_fetch_add_explicit(&s->evictions, 1,
+					  memory_order_relaxed);
+	}
+	mutex_unlock(&s->mutex);
+	e->older = NULL;
+	cache_retire(c, e);
+}
+
+/* False: there is no slab to drain. */
+static bool drain_one(struct cache *c, uint64_t round)
+{
+	struct cache_place places[DRAIN_PLACES];
+	struct slab *slab = cache_mem_drain_begin(&c->mem, round);
+	uint32_t piece = 0;
+	unsigned n;
+
+	if (!slab)
+		return false;
+	while ((n = cache_mem_drain_next(&c->mem, slab, &piece, places,
+					 DRAIN_PLACES)) > 0)
+		for (unsigned i = 0; i < n; i++)
+			move_out(c, &places[i], slab);
+	cache_mem_drain_end(&c->mem, slab);
+	return true;
+}
+
+/*
+ * First what is least worth keeping goes. If the slabs hold too much after
+ * that, it is in free pieces, and the sparsest slabs are drained; a few whose
+ * entries are all held are passed over.
+ */
+void cache_shrink(struct cache *c)
+{
+	unsigned fruitless = 0;
+	uint64_t round;
+
+	evict_while(c, over_live);
+	if (!over_held(c))
+		return;
+	round = cache_mem_drain_round(&c->mem);
+	while (over_held(c) && fruitless < DRAIN_FRUITLESS_MAX) {
+		int64_t before = atomic_load_explicit(&c->mem.held,
+						      memory_order_relaxed);
+
+		if (!drain_one(c, round))
+			break;
+		if (atomic_load_explicit(&c->mem.held, memory_order_relaxed) >=
+		    before)
+			fruitless++;
+	}
+	/* What is left are mappings, and slabs whose entries are held. */
+	evict_while(c, over_held);
 }

@@ -200,6 +200,92 @@ START_TEST(erasing_a_file_forgets_its_blocks_only)
 }
 END_TEST
 
+/* MiB of memory this process holds. */
+static double resident_mib(void)
+{
+	char line[256];
+	double kib = 0;
+	FILE *f = fopen("/proc/self/status", "r");
+
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, "VmRSS:", 6))
+			kib = strtod(line + 6, NULL);
+	fclose(f);
+	return kib / 1024;
+}
+
+START_TEST(memory_held_stays_within_the_budget_when_sizes_shift)
+{
+	static const size_t sizes[] = {4200, 33000, 1000, 70000, 200000, 4300};
+	struct rng rng = rng_make(test_seed(94));
+	double before = resident_mib(), more, most = 0;
+	struct cache *c = cache_new(64 << 20);
+	uint64_t i, n = 0;
+	unsigned k;
+
+	for (k = 0; k < 6; k++) {
+		/* Twice the budget of one size, a few of another among them,
+		 * and some of all used again: what goes is spread. */
+		for (i = 0; i < (128u << 20) / sizes[k]; i++) {
+			size_t bytes =
+				sizes[rng_below(&rng, 10) ? k : (k + 1) % 6];
+			struct cache_entry *e;
+
+			cache_put(c, put_block(c, k, n++, bytes));
+			ck_assert_uint_le(stats(c).used, 64 << 20);
+			e = cache_get(c, k, rng_below(&rng, n));
+			if (e)
+				cache_put(c, e);
+		}
+		ck_assert_uint_gt(stats(c).used, 56 << 20);
+		epoch_barrier();
+		more = resident_mib() - before;
+		if (more > most)
+			most = more;
+	}
+	printf("# a cache of 64 MiB holds at most %.1f MiB\n", most);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	ck_assert(most < 64 * 1.05);
+#endif
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(used_blocks_move_when_their_slab_is_wanted_for_another_size)
+{
+	struct cache *c = cache_new(16 << 20);
+	uint64_t i, n = 0, hits = 0, kept = 0;
+
+	/* Fill, use each eighth, and shift the sizes: their neighbours go. */
+	for (i = 0; i < 4000; i++)
+		cache_put(c, put_block(c, 1, i, 4200));
+	for (i = 0; i < 4000; i += 8) {
+		struct cache_entry *e = cache_get(c, 1, i);
+
+		kept += e != NULL;
+		if (e)
+			cache_put(c, e);
+	}
+	for (i = 0; i < 12 * 8; i++)
+		cache_put(c, put_block(c, 2, n++, 120000));
+	for (i = 0; i < 4000; i += 8) {
+		struct cache_entry *e = cache_get(c, 1, i);
+
+		hits += e != NULL;
+		if (!e)
+			continue;
+		ck_assert(is_filled(e, 1, i));
+		cache_put(c, e);
+	}
+	printf("# %llu used blocks, %llu are still there\n",
+	       (unsigned long long)kept, (unsigned long long)hits);
+	ck_assert_uint_gt(kept, 400);
+	ck_assert_uint_gt(hits, kept * 9 / 10);
+	cache_free(c);
+}
+END_TEST
+
 START_TEST(scan_of_cold_blocks_does_not_push_out_the_hot_ones)
 {
 	struct cache *c = cache_new(8 << 20); /* about 7700 blocks */
@@ -297,7 +383,8 @@ static void *storm_thread(void *arg)
 		default:
 			e = cache_get(s->c, file, offset);
 			if (!e) {
-				e = cache_alloc(s->c, 200);
+				/* sizes of several slabs */
+				e = cache_alloc(s->c, 200 + offset % 7 * 900);
 				fill(e, file, offset);
 				e = cache_insert(s->c, e, file, offset,
 						 rng_below(&rng, 10));
@@ -354,6 +441,11 @@ int main(void)
 		tc, block_kept_out_of_the_table_lives_as_long_as_its_reference);
 	tcase_add_loop_test(tc, budget_holds_whatever_is_inserted, 0, 2);
 	tcase_add_test(tc, charged_memory_pushes_blocks_out_down_to_nothing);
+	tcase_add_test(tc,
+		       memory_held_stays_within_the_budget_when_sizes_shift);
+	tcase_add_test(
+		tc,
+		used_blocks_move_when_their_slab_is_wanted_for_another_size);
 	tcase_add_test(tc, referenced_block_survives_eviction_and_erasure);
 	tcase_add_test(tc, erasing_a_file_forgets_its_blocks_only);
 	tcase_add_test(tc, scan_of_cold_blocks_does_not_push_out_the_hot_ones);

@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache_mem.c - the memory of cache entries; see cache_mem.h.
+ *
+ *   slab     head | piece | piece | ...      aligned to its size
+ *
+ * Why not malloc(): a cache frees entries in another order than it allocated
+ * them, and of other sizes, and a general allocator gives the gaps back to the
+ * system only at the end of its heap. With entries of 4 KiB and of 32 KiB from
+ * several threads the process held half as much again as the cache counted.
+ * Here the unit that is counted is the unit that is mapped.
+ *
+ * Sizes are those of which a slab holds a whole number, a sixteenth apart where
+ * that is possible, so little is lost at the end of a piece and nothing at the
+ * end of a slab. What is larger than a quarter of a slab gets a mapping of its
+ * own. A slab whose last piece is freed goes to whatever class needs one next;
+ * beyond a few it is unmapped.
+ *
+ * Slabs that are sparsely filled are what could break the budget: when the mix
+ * of sizes shifts, pieces of the old sizes are freed here and there, and no
+ * slab becomes empty. So the cache can have one drained: its entries are copied
+ * into free pieces of other slabs, or evicted where there are none
+ * (cache_evict.c). Memcached moves slabs between classes for the same reason.
+ *
+ * One mutex is enough: it is held for the length of a search in a bit map, and
+ * only by those who missed, who have a block to read and to expand besides.
+ */
+#include "lsm/table/cache_mem.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "lsm/table/cache_impl.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define POISON(p, n)   ASAN_POISON_MEMORY_REGION(p, n)
+#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define POISON(p, n)   ((void)(p), (void)(n))
+#define UNPOISON(p, n) ((void)(p), (void)(n))
+#endif
+
+#define SLAB_MIN     ((size_t)64 << 10)
+#define SLAB_MAX     ((size_t)512 << 10)
+#define SLABS_WANTED 256 /* of the capacity */
+#define PIECE_MIN    128
+#define PIECES_LEAST 4
+#define IDLE_PARTS   64 /* of the capacity: what idle slabs may take */
+#define IDLE_MAX     16
+#define PAGE_BYTES   ((size_t)4096)
+#define SAMPLE       64 /* slabs looked at to find a sparse one */
+
+/* Protected by the mutex of cache_mem but for what is constant. */
+struct slab {
+	struct slab *next, *prev;                 /* in the ring of all */
+	struct slab *partial_next, *partial_prev; /* of its class */
+	uint32_t pieces;                          /* constant, as is class */
+	uint32_t taken, live;                     /* live and killed; live */
+	uint16_t class;
+	bool is_partial, is_draining;
+	uint64_t drained; /* the last round in which it was drained */
+	uint64_t map[];   /* a bit for each piece: it is taken */
+};
+
+/* The head, rounded up so that pieces are aligned to cache lines. */
+static size_t head_bytes(uint32_t pieces)
+{
+	size_t bytes =
+		sizeof(struct slab) + (pieces + 63) / 64 * sizeof(uint64_t);
+
+	return (bytes + 63) & ~(size_t)63;
+}
+
+static uint32_t piece_bytes(size_t slab_bytes, uint32_t pieces)
+{
+	return (uint32_t)((slab_bytes - head_bytes(pieces)) / pieces) &
+	       ~(uint32_t)63;
+}
+
+static void make_classes(struct cache_mem *m)
+{
+	struct size_class all[CACHE_MEM_CLASSES_MAX];
+	uint32_t pieces = PIECES_LEAST;
+	uint32_t bytes = piece_bytes(m->slab_bytes, pieces);
+	unsigned n = 0;
+
+	while (bytes >= PIECE_MIN && n < CACHE_MEM_CLASSES_MAX) {
+		uint32_t next = bytes - bytes / 16;
+
+		all[n++] =
+			(struct size_class){.bytes = bytes, .pieces = pieces};
+		while (bytes > next)
+			bytes = piece_bytes(m->slab_bytes, ++pieces);
+	}
+	m->class_count = n;
+	for (unsigned i = 0; i < n; i++)
+		m->classes[i] = all[n - 1 - i];
+}
+
+void cache_mem_init(struct cache_mem *m, uint64_t capacity_bytes)
+{
+	uint64_t idle;
+
+	memset(m, 0, sizeof(*m));
+	mutex_init(&m->mutex);
+	m->slab_bytes = SLAB_MIN;
+	while (m->slab_bytes < SLAB_MAX &&
+	       capacity_bytes / m->slab_bytes > SLABS_WANTED)
+		m->slab_bytes *= 2;
+	idle = capacity_bytes / IDLE_PARTS / m->slab_bytes;
+	m->idle_max = idle < 1          ? 1
+		      : idle > IDLE_MAX ? IDLE_MAX
+					: (unsigned)idle;
+	make_classes(m);
+}
+
+static void unmap(void *p, size_t bytes)
+{
+	/* The addresses may be another's next. */
+	UNPOISON(p, bytes);
+	munmap(p, bytes);
+}
+
+static void *map(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* More is mapped than needed, and cut so that it is aligned. */
+static struct slab *slab_map(const struct cache_mem *m)
+{
+	size_t bytes = m->slab_bytes;
+	uint8_t *p = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *q;
+
+	if (p == MAP_FAILED)
+		return NULL;
+	q = (uint8_t *)(((uintptr_t)p + bytes - 1) & ~(uintptr_t)(bytes - 1));
+	if (q != p)
+		munmap(p, (size_t)(q - p));
+	munmap(q + bytes, (size_t)(p + bytes - q));
+	return (struct slab *)q;
+}
+
+void cache_mem_release(struct cache_mem *m)
+{
+	struct slab *s;
+
+	while ((s = m->hand)) {
+		m->hand = s->next == s ? NULL : s->next;
+		s->next->prev = s->prev;
+		s->prev->next = s->next;
+		unmap(s, m->slab_bytes);
+	}
+	while ((s = m->idle)) {
+		m->idle = s->next;
+		unmap(s, m->slab_bytes);
+	}
+	mutex_destroy(&m->mutex);
+}
+
+/* The entry's class, or CACHE_MEM_OWN. */
+static uint16_t class_of(const struct cache_mem *m, size_t bytes)
+{
+	unsigned low = 0, high = m->class_count;
+
+	while (low < high) {
+		unsigned mid = low + (high - low) / 2;
+
+		if (m->classes[mid].bytes < bytes)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < m->class_count ? (uint16_t)low : CACHE_MEM_OWN;
+}
+
+static size_t own_bytes(size_t data_bytes)
+{
+	return (sizeof(struct cache_entry) + data_bytes + PAGE_BYTES - 1) &
+	       ~(PAGE_BYTES - 1);
+}
+
+uint64_t cache_mem_cost(const struct cache_mem *m, const struct cache_entry *e)
+{
+	if (e->class == CACHE_MEM_OWN)
+		return own_bytes(e->bytes);
+	return m->slab_bytes / m->classes[e->class].pieces;
+}
+
+struct slab *cache_mem_slab(const struct cache_mem *m,
+			    const struct cache_entry *e)
+{
+	if (e->class == CACHE_MEM_OWN)
+		return NULL;
+	return (struct slab *)((uintptr_t)e & ~(uintptr_t)(m->slab_bytes - 1));
+}
+
+static struct cache_entry *piece_at(const struct cache_mem *m, struct slab *s,
+				    uint32_t i)
+{
+	return (struct cache_entry *)((uint8_t *)s + head_bytes(s->pieces) +
+				      (size_t)i * m->classes[s->class].bytes);
+}
+
+static uint32_t piece_index(const struct cache_mem *m, const struct slab *s,
+			    const struct cache_entry *e)
+{
+	size_t at = (size_t)((const uint8_t *)e - (const uint8_t *)s);
+
+	return (uint32_t)((at - head_bytes(s->pieces)) /
+			  m->classes[s->class].bytes);
+}
+
+static void add(_Atomic int64_t *sum, int64_t delta)
+{
+	atomic_fetch_add_explicit(sum, delta, memory_order_relaxed);
+}
+
+/* ---- lists; the mutex is held ------------------------------------------- */
+
+static void partial_push(struct size_class *c, struct slab *s, bool first)
+{
+	s->is_partial = true;
+	s->partial_next = first ? c->partial : NULL;
+	s->partial_prev = first ? NULL : c->partial_last;
+	if (s->partial_next)
+		s->partial_next->partial_prev = s;
+	else
+		c->partial_last = s;
+	if (s->partial_prev)
+		s->partial_prev->partial_next = s;
+	else
+		c->partial = s;
+}
+
+static void partial_remove(struct size_class *c, struct slab *s)
+{
+	if (!s->is_partial)
+		return;
+	s->is_partial = false;
+	if (s->partial_next)
+		s->partial_next->partial_prev = s->partial_prev;
+	else
+		c->partial_last = s->partial_prev;
+	if (s->partial_prev)
+		s->partial_prev->partial_next = s->partial_next;
+	else
+		c->partial = s->partial_next;
+}
+
+/* Into use for a class. Mapped memory is zeros, an idle slab is not. */
+static void slab_start(struct cache_mem *m, struct slab *s, uint16_t class)
+{
+	struct size_class *c = &m->classes[class];
+
+	memset(s, 0, head_bytes(c->pieces));
+	s->class = class;
+	s->pieces = c->pieces;
+	if (m->hand) {
+		/* behind the hand: it is looked at last */
+		s->next = m->hand;
+		s->prev = m->hand->prev;
+		s->prev->next = s;
+		s->next->prev = s;
+	} else {
+		s->next = s->prev = m->hand = s;
+	}
+	POISON((uint8_t *)s + head_bytes(c->pieces),
+	       m->slab_bytes - head_bytes(c->pieces));
+	partial_push(c, s, true);
+}
+
+/* Without pieces now. Returns what is to be unmapped, or NULL. */
+static struct slab *slab_stop(struct cache_mem *m, struct slab *s)
+{
+	partial_remove(&m->classes[s->class], s);
+	if (m->hand == s)
+		m->hand = s->next == s ? NULL : s->next;
+	s->next->prev = s->prev;
+	s->prev->next = s->next;
+	UNPOISON(s, m->slab_bytes);
+	if (m->idle_count >= m->idle_max)
+		return s;
+	m->idle_count++;
+	s->next = m->idle;
+	m->idle = s;
+	return NULL;
+}
+
+/* ---- pieces ------------------------------------------------------------- */
+
+/* An entry from a slab that has room. */
+static struct cache_entry *take(struct cache_mem *m, struct slab *s,
+				size_t bytes) REQUIRES(m->mutex)
+{
+	struct size_class *c = &m->classes[s->class];
+	struct cache_entry *e;
+	uint32_t word = 0, bit;
+
+	while (!~s->map[word])
+		word++;
+	bit = (uint32_t)__builtin_ctzll(~s->map[word]);
+	s->map[word] |= 1ull << bit;
+	if (!s->live++)
+		add(&m->held, (int64_t)m->slab_bytes);
+	add(&m->live, (int64_t)(m->slab_bytes / c->pieces));
+	if (++s->taken == s->pieces)
+		partial_remove(c, s);
+	e = piece_at(m, s, word * 64 + bit);
+	UNPOISON(e, sizeof(*e) + bytes);
+	/* Under the mutex, as cache_mem_drain_next() looks at all pieces. */
+	memset(e, 0, sizeof(*e));
+	e->bytes = bytes;
+	e->class = s->class;
+	return e;
+}
+
+static struct cache_entry *alloc_own(struct cache_mem *m, size_t bytes)
+{
+	struct cache_entry *e = map(own_bytes(bytes));
+
+	if (!e)
+		return NULL;
+	e->bytes = bytes;
+	e->class = CACHE_MEM_OWN;
+	add(&m->held, (int64_t)own_bytes(bytes));
+	add(&m->live, (int64_t)own_bytes(bytes));
+	return e;
+}
+
+struct cache_entry *cache_mem_alloc(struct cache_mem *m, size_t bytes)
+{
+	uint16_t class = class_of(m, sizeof(struct cache_entry) + bytes);
+	struct cache_entry *e;
+	struct slab *s;
+
+	if (class == CACHE_MEM_OWN)
+		return alloc_own(m, bytes);
+	mutex_lock(&m->mutex);
+	s = m->classes[class].partial;
+	if (!s && m->idle) {
+		s = m->idle;
+		m->idle = s->next;
+		m->idle_count--;
+		slab_start(m, s, class);
+	}
+	e = s ? take(m, s, bytes) : NULL;
+	mutex_unlock(&m->mutex);
+	if (e)
+		return e;
+
+	s = slab_map(m);
+	if (!s)
+		return NULL;
+	mutex_lock(&m->mutex);
+	slab_start(m, s, class);
+	e = take(m, s, bytes);
+	mutex_unlock(&m->mutex);
+	return e;
+}
+
+struct cache_entry *cache_mem_alloc_beside(struct cache_mem *m,
+					   const struct cache_entry *e)
+{
+	struct cache_entry *n = NULL;
+	struct slab *s;
+
+	if (e->class == CACHE_MEM_OWN)
+		return NULL;
+	mutex_lock(&m->mutex);
+	/* One without live pieces does not count, and should stay so. */
+	for (s = m->classes[e->class].partial; s && !s->live;)
+		s = s->partial_next;
+	if (s)
+		n = take(m, s, e->bytes);
+	mutex_unlock(&m->mutex);
+	return n;
+}
+
+void cache_mem_kill(struct cache_mem *m, struct cache_entry *list)
+{
+	struct cache_entry *e;
+
+	mutex_lock(&m->mutex);
+	for (e = list; e; e = e->older) {
+		int64_t cost = (int64_t)cache_mem_cost(m, e);
+		struct slab *s = cache_mem_slab(m, e);
+
+		add(&m->live, -cost);
+		if (!s)
+			add(&m->held, -cost);
+		else if (!--s->live)
+			add(&m->held, -(int64_t)m->slab_bytes);
+	}
+	mutex_unlock(&m->mutex);
+}
+
+/* Returns a slab to be unmapped, or NULL. */
+static struct slab *give_back(struct cache_mem *m, struct cache_entry *e)
+	REQUIRES(m->mutex)
+{
+	struct slab *s = cache_mem_slab(m, e);
+	struct size_class *c = &m->classes[s->class];
+	uint32_t i = piece_index(m, s, e);
+
+	POISON(e, c->bytes);
+	s->map[i / 64] &= ~(1ull << i % 64);
+	s->taken--;
+	if (s->is_draining)
+		return NULL;
+	if (!s->taken)
+		return slab_stop(m, s);
+	/* First, so that pieces come from slabs that are nearly full, and the
+	 * sparse ones become empty. */
+	if (!s->is_partial)
+		partial_push(c, s, true);
+	return NULL;
+}
+
+/* Unmaps those with a mapping of their own. Returns the others. */
+static struct cache_entry *free_own(struct cache_entry *list)
+{
+	struct cache_entry *others = NULL, *e, *older;
+
+	for (e = list; e; e = older) {
+		older = e->older;
+		if (e->class == CACHE_MEM_OWN) {
+			unmap(e, own_bytes(e->bytes));
+		} else {
+			e->older = others;
+			others = e;
+		}
+	}
+	return others;
+}
+
+void cache_mem_free(struct cache_mem *m, struct cache_entry *list)
+{
+	struct slab *empty = NULL, *s;
+	struct cache_entry *e, *older;
+
+	list = free_own(list);
+	mutex_lock(&m->mutex);
+	for (e = list; e; e = older) {
+		older = e->older;
+		s = give_back(m, e);
+		if (s) {
+			s->next = empty;
+			empty = s;
+		}
+	}
+	mutex_unlock(&m->mutex);
+	while ((s = empty)) {
+		empty = s->next;
+		unmap(s, m->slab_bytes);
+	}
+}
+
+/* ---- emptying a slab ---------------------------------------------------- */
+
+uint64_t cache_mem_drain_round(struct cache_mem *m)
+{
+	uint64_t round;
+
+	mutex_lock(&m->mutex);
+	round = ++m->rounds;
+	mutex_unlock(&m->mutex);
+	return round;
+}
+
+/* live / pieces is smaller. */
+static bool is_sparser(const struct slab *s, const struct slab *than)
+{
+	return !than || (uint64_t)s->live * than->pieces <
+				(uint64_t)than->live * s->pieces;
+}
+
+struct slab *cache_mem_drain_begin(struct cache_mem *m, uint64_t round)
+{
+	struct slab *best = NULL, *s;
+	unsigned n = 0;
+
+	mutex_lock(&m->mutex);
+	s = m->hand;
+	while (s && (n++ < SAMPLE || !best)) {
+		if (s->live && !s->is_draining && s->drained != round &&
+		    is_sparser(s, best))
+			best = s;
+		s = s->next;
+		if (s == m->hand)
+			break;
+	}
+	m->hand = s;
+	if (best) {
+		best->is_draining = true;
+		best->drained = round;
+		partial_remove(&m->classes[best->class], best);
+	}
+	mutex_unlock(&m->mutex);
+	return best;
+}
+
+unsigned cache_mem_drain_next(struct cache_mem *m, struct slab *s,
+			      uint32_t *piece, struct cache_place *places,
+			      unsigned max)
+{
+	unsigned n = 0;
+
+	mutex_lock(&m->mutex);
+	for (; *piece < s->pieces && n < max; ++*piece) {
+		struct cache_entry *e = piece_at(m, s, *piece);
+
+		if (!(s->map[*piece / 64] >> (*piece % 64) & 1))
+			continue;
+		/* acquire: pairs with the release in cache_insert(): the place
+		 * was written before. It stays what it is until the piece is
+		 * freed, which needs the mutex. */
+		if (atomic_load_explicit(&e->state, memory_order_acquire) &
+		    IN_TABLE)
+			places[n++] = (struct cache_place){e->file, e->offset};
+	}
+	mutex_unlock(&m->mutex);
+	return n;
+}
+
+void cache_mem_drain_end(struct cache_mem *m, struct slab *s)
+{
+	struct slab *empty = NULL;
+
+	mutex_lock(&m->mutex);
+	s->is_draining = false;
+	if (!s->taken)
+		empty = slab_stop(m, s);
+	else if (s->taken < s->pieces)
+		partial_push(&m->classes[s->class], s, false);
+	mutex_unlock(&m->mutex);
+	if (empty)
+		unmap(empty, m->slab_bytes);
+}
