@@ -6,11 +6,19 @@
  * Everything a reader needs is reached by atomic links and is never removed
  * while a reference is held. Any thread may call anything here, unless the
  * header says otherwise.
+ *
+ * What the keys have in common is known only when some are there, and a skip
+ * list wants to know it at its start (skiplist.h). So the first entries are put
+ * into a young list, which is copied into the final one; inserters are kept out
+ * meanwhile, once in the memtable's life, for a few microseconds. Readers are
+ * not: who still uses the young list finds in it all that was visible when it
+ * took it.
  */
 #include "lsm/mem/memtable.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -18,9 +26,18 @@
 #include "lsm/mem/rangedel.h"
 #include "lsm/mem/skiplist.h"
 
+/* Entries after which the list is made anew, and the memory up to which it is:
+ * beside large values, comparing keys costs little. */
+#define YOUNG_ENTRIES 128
+#define YOUNG_BYTES   ((size_t)256 << 10)
+/* The gate of inserters: a count of those in the young list, or */
+#define GATE_CLOSED (1u << 30) /* wait */
+#define GATE_OPEN   (1u << 31) /* the list is the last one */
+
 struct memtable {
 	struct arena *arena;
-	struct skiplist *list;
+	_Atomic(struct skiplist *) list;
+	_Atomic uint32_t gate;
 	struct rangedel *ranges;
 	uint64_t wal_number;
 	atomic_uint refs;
@@ -36,15 +53,18 @@ static void memtable_free(struct memtable *m)
 struct memtable *memtable_new(uint64_t wal_number)
 {
 	struct memtable *m = calloc(1, sizeof(*m));
+	struct skiplist *list = NULL;
 
 	if (!m)
 		return NULL;
 	m->wal_number = wal_number;
 	atomic_init(&m->refs, 1);
+	atomic_init(&m->gate, 0);
 	m->arena = arena_new();
 	if (m->arena)
-		m->list = skiplist_new(m->arena);
-	if (m->list)
+		list = skiplist_new(m->arena, lsm_slice(NULL, 0));
+	atomic_init(&m->list, list);
+	if (list)
 		m->ranges = rangedel_new(m->arena);
 	if (!m->ranges) {
 		memtable_free(m);
@@ -71,11 +91,105 @@ uint64_t memtable_wal_number(const struct memtable *m)
 	return m->wal_number;
 }
 
+static struct skiplist *list_of(const struct memtable *m)
+{
+	struct memtable *mutable = (struct memtable *)m;
+
+	/* acquire: partner is the store in grow(). */
+	return atomic_load_explicit(&mutable->list, memory_order_acquire);
+}
+
+/* The list for keys like those of the young one; NULL: that one will do. */
+static struct skiplist *grown_list(struct memtable *m, struct skiplist *young)
+{
+	struct lsm_slice common = skiplist_common(young);
+	struct skiplist_pos p = {young, NULL};
+	struct skiplist *grown;
+
+	if (!common.len || arena_bytes(m->arena) > YOUNG_BYTES)
+		return NULL;
+	grown = skiplist_new(m->arena, common);
+	if (!grown)
+		return NULL; /* slower, not wrong */
+	for (skiplist_first(&p); p.node; skiplist_next(&p))
+		if (skiplist_insert(grown, skiplist_key(&p), skiplist_tag(&p),
+				    skiplist_value(&p)))
+			return NULL;
+	return grown;
+}
+
+/* Replaces the young list, unless another thread does. */
+static void grow(struct memtable *m)
+{
+	uint32_t gate = atomic_load_explicit(&m->gate, memory_order_relaxed);
+	struct skiplist *grown;
+
+	do {
+		if (gate >= GATE_CLOSED)
+			return;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&m->gate, &gate, gate | GATE_CLOSED, memory_order_relaxed,
+		memory_order_relaxed));
+	/* acquire: partner is who leaves, in young_put(). */
+	while (atomic_load_explicit(&m->gate, memory_order_acquire) !=
+	       GATE_CLOSED)
+		sched_yield();
+	grown = grown_list(m, list_of(m));
+	if (grown)
+		/* release: partner is list_of(). */
+		atomic_store_explicit(&m->list, grown, memory_order_release);
+	/* release: partner is memtable_put(). */
+	atomic_store_explicit(&m->gate, GATE_OPEN, memory_order_release);
+}
+
+/* Inserts while the list is young. LSM_END: it is no more. */
+static int young_put(struct memtable *m, struct lsm_slice key, uint64_t tag,
+		     struct lsm_slice value)
+{
+	/* acquire, here and below: partner is the store in grow(). */
+	uint32_t gate = atomic_load_explicit(&m->gate, memory_order_acquire);
+	struct skiplist *list;
+	bool full;
+	int err;
+
+	for (;;) {
+		if (gate & GATE_OPEN)
+			return LSM_END;
+		if (gate & GATE_CLOSED) {
+			sched_yield();
+			gate = atomic_load_explicit(&m->gate,
+						    memory_order_acquire);
+		} else if (atomic_compare_exchange_weak_explicit(
+				   &m->gate, &gate, gate + 1,
+				   memory_order_acquire,
+				   memory_order_acquire)) {
+			break;
+		}
+	}
+	list = list_of(m);
+	err = skiplist_insert(list, key, tag, value);
+	full = skiplist_count(list) >= YOUNG_ENTRIES;
+	/* release: partner is the load in grow(). */
+	atomic_fetch_sub_explicit(&m->gate, 1, memory_order_release);
+	if (full)
+		grow(m);
+	return err;
+}
+
 int memtable_put(struct memtable *m, struct lsm_slice key, uint64_t tag,
 		 struct lsm_slice value)
 {
+	int err;
+
 	assert(tag_kind(tag) < KIND_RANGE_DELETE);
-	return skiplist_insert(m->list, key, tag, value);
+	/* acquire: partner is the store in grow(). */
+	if (!(atomic_load_explicit(&m->gate, memory_order_acquire) &
+	      GATE_OPEN)) {
+		err = young_put(m, key, tag, value);
+		if (err != LSM_END)
+			return err;
+	}
+	return skiplist_insert(list_of(m), key, tag, value);
 }
 
 int memtable_delete_range(struct memtable *m, struct lsm_slice start,
@@ -109,7 +223,7 @@ int memtable_lookup(const struct memtable *m, struct lsm_slice key,
 		    uint64_t seq, enum entry_kind *kind,
 		    struct lsm_slice *value)
 {
-	struct skiplist_pos p = {m->list, NULL};
+	struct skiplist_pos p = {list_of(m), NULL};
 	uint64_t tag = 0;
 	bool found;
 
@@ -156,7 +270,7 @@ size_t memtable_bytes(const struct memtable *m)
 
 uint64_t memtable_entries(const struct memtable *m)
 {
-	return skiplist_count(m->list) + rangedel_count(m->ranges);
+	return skiplist_count(list_of(m)) + rangedel_count(m->ranges);
 }
 
 bool memtable_empty(const struct memtable *m)
@@ -168,6 +282,7 @@ bool memtable_empty(const struct memtable *m)
 
 struct mem_iter {
 	struct iter iter;
+	const struct memtable *mem;
 	struct skiplist_pos pos;
 };
 
@@ -183,28 +298,38 @@ static inline void show(struct iter *it)
 	}
 }
 
+/* Each positioning takes the present list: what has become visible since the
+ * last one may be in that alone. */
+static struct skiplist_pos *anew(struct iter *it)
+{
+	struct mem_iter *m = (struct mem_iter *)it;
+
+	m->pos.list = list_of(m->mem);
+	return &m->pos;
+}
+
 static void mem_seek(struct iter *it, struct lsm_slice key, uint64_t tag)
 {
-	skiplist_seek(&((struct mem_iter *)it)->pos, key, tag);
+	skiplist_seek(anew(it), key, tag);
 	show(it);
 }
 
 static void mem_seek_for_prev(struct iter *it, struct lsm_slice key,
 			      uint64_t tag)
 {
-	skiplist_seek_for_prev(&((struct mem_iter *)it)->pos, key, tag);
+	skiplist_seek_for_prev(anew(it), key, tag);
 	show(it);
 }
 
 static void mem_first(struct iter *it)
 {
-	skiplist_first(&((struct mem_iter *)it)->pos);
+	skiplist_first(anew(it));
 	show(it);
 }
 
 static void mem_last(struct iter *it)
 {
-	skiplist_last(&((struct mem_iter *)it)->pos);
+	skiplist_last(anew(it));
 	show(it);
 }
 
@@ -242,6 +367,6 @@ struct iter *memtable_iter(const struct memtable *m)
 	if (!it)
 		return NULL;
 	it->iter.ops = &mem_iter_ops;
-	it->pos.list = m->list;
+	it->mem = m;
 	return &it->iter;
 }

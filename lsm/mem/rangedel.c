@@ -75,7 +75,7 @@ struct rangedel *rangedel_new(struct arena *arena)
 	if (!r)
 		return NULL;
 	r->arena = arena;
-	r->borders = skiplist_new(arena);
+	r->borders = skiplist_new(arena, lsm_slice(NULL, 0));
 	if (!r->borders) {
 		free(r);
 		return NULL;

@@ -6,8 +6,21 @@
  * that the lowest link, the prefix, the tag and the lengths share a cache
  * line whatever the height:
  *
- *   next[h-1] ... next[1] | next[0] prefix tag key_len value_len key value
+ *   link[h-1] ... link[1] | link[0] prefix tag key_len value_len key value
  *                         ^ struct skiplist_node
+ *
+ * A search of a list larger than the processor's caches is a chain of waits for
+ * memory, one for each node it looks at, and more than half of them it looks at
+ * only to learn that they lie behind what it wants. So a link holds, beside the
+ * pointer, a bound: no prefix behind the link is smaller. Where the bound lies
+ * behind the wanted prefix, the node is not touched. An inserter first lowers
+ * the bound of the link to its prefix and then links its node. So whoever loads
+ * the pointer and after that the bound has one that is true of the pointer's
+ * node: bounds only fall, and the node's inserter had lowered it before. An
+ * inserter that then fails to link leaves a bound lower than need be, which
+ * costs a look and no more. With looking that cheap, more levels are better:
+ * a level has half the nodes of the one below, and a search moves over half a
+ * node a level.
  *
  * A node is linked from the lowest level up, each time by a compare-exchange
  * of its predecessor's link; when that fails someone inserted there, and the
@@ -30,12 +43,19 @@
 #include <errno.h>
 #include <stdatomic.h>
 
-#define HEIGHT_MAX 14 /* 4^14 entries before searches get longer */
+#define HEIGHT_MAX 20 /* 2^20 entries before searches get longer */
 #define FINGERS    4  /* lists a thread remembers */
 #define COUNTERS   8
+/* So large a part of the keys at either end need not begin as the others. */
+#define OUTLIERS_PART 16
+
+struct link {
+	_Atomic(struct skiplist_node *) next;
+	_Atomic uint64_t bound; /* of the prefixes behind it */
+};
 
 struct skiplist_node {
-	_Atomic(struct skiplist_node *) next0;
+	struct link link0;
 	uint64_t prefix;
 	uint64_t tag;
 	uint32_t key_len, value_len;
@@ -50,6 +70,7 @@ struct counter {
 struct skiplist {
 	struct arena *arena;
 	uint64_t number;            /* unlike every other list's, ever */
+	struct lsm_slice common;    /* prefixes are taken behind these bytes */
 	struct skiplist_node *head; /* before every key, HEIGHT_MAX high */
 	atomic_int height;          /* of the highest node */
 	struct counter *count;      /* COUNTERS of them */
@@ -72,21 +93,21 @@ static __thread unsigned thread_slot;
 struct target {
 	struct lsm_slice key;
 	uint64_t prefix, tag;
+	size_t from; /* where keys of the same prefix may first differ */
 };
 
-static inline _Atomic(struct skiplist_node *) *
-link_of(const struct skiplist_node *n, int level)
+static inline struct link *link_of(const struct skiplist_node *n, int level)
 {
-	return (_Atomic(struct skiplist_node *) *)((uintptr_t)n -
-						   (uintptr_t)level *
-							   sizeof(void *));
+	return (struct link *)((uintptr_t)n -
+			       (uintptr_t)level * sizeof(struct link));
 }
 
 static inline struct skiplist_node *next_of(const struct skiplist_node *n,
 					    int level)
 {
 	/* acquire: partner is the exchange in node_link(). */
-	return atomic_load_explicit(link_of(n, level), memory_order_acquire);
+	return atomic_load_explicit(&link_of(n, level)->next,
+				    memory_order_acquire);
 }
 
 /* True when n sorts before t (strictly: entries are distinct). */
@@ -99,9 +120,10 @@ static inline bool node_before(const struct skiplist_node *n,
 	if (n->prefix != t->prefix)
 		return n->prefix < t->prefix;
 	len = n->key_len < t->key.len ? n->key_len : t->key.len;
-	if (len > 8) {
-		c = memcmp(n->bytes + 8, (const uint8_t *)t->key.data + 8,
-			   len - 8);
+	if (len > t->from) {
+		c = memcmp(n->bytes + t->from,
+			   (const uint8_t *)t->key.data + t->from,
+			   len - t->from);
 		if (c)
 			return c < 0;
 	}
@@ -110,18 +132,60 @@ static inline bool node_before(const struct skiplist_node *n,
 	return n->tag > t->tag;
 }
 
-static inline struct target target_make(struct lsm_slice key, uint64_t tag)
+/* The same of n, which is the node behind prev and was loaded from there, and
+ * is looked at only when the bound leaves it open. */
+static inline bool next_before(const struct skiplist_node *prev, int level,
+			       const struct skiplist_node *n,
+			       const struct target *t)
 {
-	struct target t = {key, key.len ? slice_prefix(key) : 0, tag};
+	/* relaxed: loaded after n, see the top of the file. */
+	return atomic_load_explicit(&link_of(prev, level)->bound,
+				    memory_order_relaxed) <= t->prefix &&
+	       node_before(n, t);
+}
 
+/*
+ * The 8 bytes behind the common ones as a number. Keys without the common
+ * bytes get the least or the greatest number, which is in order too and, as
+ * every equality of numbers, decides nothing.
+ */
+static struct target target_behind(const struct skiplist *s,
+				   struct lsm_slice key, uint64_t tag)
+{
+	size_t skip = s->common.len;
+	size_t n = key.len < skip ? key.len : skip;
+	struct target t = {key, 0, tag, 0};
+	int c = n ? memcmp(key.data, s->common.data, n) : 0;
+
+	if (c > 0)
+		t.prefix = UINT64_MAX;
+	if (c || key.len < skip)
+		return t;
+	t.prefix = slice_prefix(
+		lsm_slice((const uint8_t *)key.data + skip, key.len - skip));
+	if (t.prefix && t.prefix != UINT64_MAX)
+		t.from = skip + sizeof(t.prefix);
+	return t;
+}
+
+static inline struct target target_make(const struct skiplist *s,
+					struct lsm_slice key, uint64_t tag)
+{
+	struct target t = {key, 0, tag, sizeof(t.prefix)};
+
+	if (s->common.len)
+		return target_behind(s, key, tag);
+	if (key.len)
+		t.prefix = slice_prefix(key);
 	return t;
 }
 
 static struct skiplist_node *node_new(struct arena *arena, int height,
-				      struct lsm_slice key, uint64_t tag,
+				      const struct target *t,
 				      struct lsm_slice value)
 {
-	size_t tower = (size_t)(height - 1) * sizeof(void *);
+	struct lsm_slice key = t->key;
+	size_t tower = (size_t)(height - 1) * sizeof(struct link);
 	struct skiplist_node *n;
 	uint8_t *p;
 
@@ -131,8 +195,8 @@ static struct skiplist_node *node_new(struct arena *arena, int height,
 	if (!p)
 		return NULL;
 	n = (struct skiplist_node *)(p + tower);
-	n->prefix = key.len ? slice_prefix(key) : 0;
-	n->tag = tag;
+	n->prefix = t->prefix;
+	n->tag = t->tag;
 	n->key_len = (uint32_t)key.len;
 	n->value_len = (uint32_t)value.len;
 	if (key.len)
@@ -142,8 +206,9 @@ static struct skiplist_node *node_new(struct arena *arena, int height,
 	return n;
 }
 
-struct skiplist *skiplist_new(struct arena *arena)
+struct skiplist *skiplist_new(struct arena *arena, struct lsm_slice common)
 {
+	const struct target first = {0};
 	struct skiplist *s = arena_alloc(arena, sizeof(*s));
 	void *counters =
 		arena_alloc(arena, sizeof(struct counter) * (COUNTERS + 1));
@@ -154,12 +219,20 @@ struct skiplist *skiplist_new(struct arena *arena)
 	s->arena = arena;
 	s->number = 1 + atomic_fetch_add_explicit(&last_number, 1,
 						  memory_order_relaxed);
-	s->head = node_new(arena, HEIGHT_MAX, lsm_slice(NULL, 0), 0,
-			   lsm_slice(NULL, 0));
+	s->common = common;
+	s->head = node_new(arena, HEIGHT_MAX, &first, lsm_slice(NULL, 0));
 	if (!s->head)
 		return NULL;
-	for (i = 0; i < HEIGHT_MAX; i++)
-		atomic_init(link_of(s->head, i), NULL);
+	if (common.len) {
+		s->common.data = arena_alloc(arena, common.len);
+		if (!s->common.data)
+			return NULL;
+		memcpy((void *)s->common.data, common.data, common.len);
+	}
+	for (i = 0; i < HEIGHT_MAX; i++) {
+		atomic_init(&link_of(s->head, i)->next, NULL);
+		atomic_init(&link_of(s->head, i)->bound, UINT64_MAX);
+	}
 	atomic_init(&s->height, 1);
 	s->count =
 		(struct counter *)(((uintptr_t)counters + 63) & ~(uintptr_t)63);
@@ -177,19 +250,16 @@ static void thread_init(void)
 	thread_random = (thread_slot + 1) * 0x9e3779b97f4a7c15ull;
 }
 
-/* Each level holds a quarter of the one below. */
+/* Each level holds half of the one below. */
 static int random_height(void)
 {
 	uint64_t x = thread_random;
-	int height = 1;
 
 	x ^= x << 13;
 	x ^= x >> 7;
 	x ^= x << 17;
 	thread_random = x;
-	for (x >>= 20; height < HEIGHT_MAX && !(x & 3); x >>= 2)
-		height++;
-	return height;
+	return 1 + __builtin_ctzll(x >> 20 | 1ull << (HEIGHT_MAX - 1));
 }
 
 /* Walks from prev, which is before t, to the last node of the level that is. */
@@ -201,7 +271,7 @@ static inline struct skiplist_node *walk(struct skiplist_node *prev, int level,
 
 	for (;;) {
 		n = next_of(prev, level);
-		if (!n || !node_before(n, t))
+		if (!n || !next_before(prev, level, n, t))
 			break;
 		prev = n;
 	}
@@ -218,18 +288,12 @@ static void descend(struct skiplist_node *prev, int level,
 		    const struct target *t, struct skiplist_node **prevs,
 		    struct skiplist_node **nexts)
 {
-	struct skiplist_node *n, *large = NULL, *ahead;
+	struct skiplist_node *n, *large = NULL;
 
 	for (; level >= 0; level--) {
 		for (;;) {
 			n = next_of(prev, level);
-			if (!n || n == large)
-				break;
-			ahead = next_of(n, level);
-			__builtin_prefetch(ahead);
-			if (level)
-				__builtin_prefetch(next_of(prev, level - 1));
-			if (!node_before(n, t))
+			if (!n || n == large || !next_before(prev, level, n, t))
 				break;
 			prev = n;
 		}
@@ -261,7 +325,8 @@ static void finger_seek(const struct skiplist *s, struct finger *f, int height,
 			continue;
 		}
 		n = next_of(f->prev[level], level);
-		if (!n || n == beyond || !node_before(n, t)) {
+		if (!n || n == beyond ||
+		    !next_before(f->prev[level], level, n, t)) {
 			f->prev[level] =
 				walk(f->prev[level], level, t, &nexts[level]);
 			break;
@@ -280,17 +345,38 @@ static void finger_seek(const struct skiplist *s, struct finger *f, int height,
 		f->prev[i] = walk(f->prev[i], i, t, &nexts[i]);
 }
 
+static void bound_lower(_Atomic uint64_t *bound, uint64_t to)
+{
+	uint64_t old = atomic_load_explicit(bound, memory_order_relaxed);
+
+	/* relaxed: the linking that follows publishes it. */
+	while (to < old && !atomic_compare_exchange_weak_explicit(
+				   bound, &old, to, memory_order_relaxed,
+				   memory_order_relaxed))
+		;
+}
+
 static void node_link(struct skiplist_node *n, int level,
 		      struct skiplist_node *prev, struct skiplist_node *next,
 		      const struct target *t)
 {
+	struct link *mine = link_of(n, level), *link;
+
 	for (;;) {
-		atomic_store_explicit(link_of(n, level), next,
-				      memory_order_relaxed);
+		link = link_of(prev, level);
+		/* Not next's own prefix: it would have to be waited for. next
+		 * was loaded from this link, so the bound is true of it. */
+		atomic_store_explicit(
+			&mine->bound,
+			atomic_load_explicit(&link->bound,
+					     memory_order_relaxed),
+			memory_order_relaxed);
+		atomic_store_explicit(&mine->next, next, memory_order_relaxed);
+		bound_lower(&link->bound, n->prefix);
 		/* release: partner is next_of(). */
 		if (atomic_compare_exchange_strong_explicit(
-			    link_of(prev, level), &next, n,
-			    memory_order_release, memory_order_relaxed))
+			    &link->next, &next, n, memory_order_release,
+			    memory_order_relaxed))
 			return;
 		prev = walk(prev, level, t, &next);
 	}
@@ -313,14 +399,14 @@ int skiplist_insert(struct skiplist *s, struct lsm_slice key, uint64_t tag,
 		    struct lsm_slice value)
 {
 	struct skiplist_node *nexts[HEIGHT_MAX], *n;
-	struct target t = target_make(key, tag);
+	struct target t = target_make(s, key, tag);
 	int height, old, i;
 	struct finger *f;
 
 	if (!thread_random)
 		thread_init();
 	height = random_height();
-	n = node_new(s->arena, height, key, tag, value);
+	n = node_new(s->arena, height, &t, value);
 	if (!n)
 		return -ENOMEM;
 	old = atomic_load_explicit(&s->height, memory_order_relaxed);
@@ -352,6 +438,30 @@ size_t skiplist_count(const struct skiplist *s)
 	return n;
 }
 
+struct lsm_slice skiplist_common(const struct skiplist *s)
+{
+	size_t n = skiplist_count(s), at = 0, least = SIZE_MAX, len = 0;
+	struct lsm_slice first = {0}, last = {0};
+	struct skiplist_pos p = {s, NULL};
+
+	for (skiplist_first(&p); p.node; skiplist_next(&p), at++) {
+		if (at < n / OUTLIERS_PART || at >= n - n / OUTLIERS_PART)
+			continue;
+		last = skiplist_key(&p);
+		if (!first.data)
+			first = last;
+		if (last.len < least)
+			least = last.len;
+	}
+	if (!first.data || least <= sizeof(uint64_t))
+		return lsm_slice(NULL, 0);
+	least -= sizeof(uint64_t);
+	while (len < least && ((const uint8_t *)first.data)[len] ==
+				      ((const uint8_t *)last.data)[len])
+		len++;
+	return lsm_slice(first.data, len);
+}
+
 /* ---- positions ---------------------------------------------------------- */
 
 /* The last node before t (the head when there is none), and its successor. */
@@ -366,12 +476,7 @@ static const struct skiplist_node *search(const struct skiplist *s,
 	for (; level >= 0; level--) {
 		for (;;) {
 			n = next_of(prev, level);
-			if (!n || n == large)
-				break;
-			__builtin_prefetch(next_of(n, level));
-			if (level)
-				__builtin_prefetch(next_of(prev, level - 1));
-			if (!node_before(n, t))
+			if (!n || n == large || !next_before(prev, level, n, t))
 				break;
 			prev = n;
 		}
@@ -383,7 +488,7 @@ static const struct skiplist_node *search(const struct skiplist *s,
 
 void skiplist_seek(struct skiplist_pos *p, struct lsm_slice key, uint64_t tag)
 {
-	struct target t = target_make(key, tag);
+	struct target t = target_make(p->list, key, tag);
 
 	search(p->list, &t, &p->node);
 }
@@ -391,7 +496,7 @@ void skiplist_seek(struct skiplist_pos *p, struct lsm_slice key, uint64_t tag)
 void skiplist_seek_for_prev(struct skiplist_pos *p, struct lsm_slice key,
 			    uint64_t tag)
 {
-	struct target t = target_make(key, tag);
+	struct target t = target_make(p->list, key, tag);
 	const struct skiplist_node *prev, *next;
 
 	prev = search(p->list, &t, &next);
@@ -437,7 +542,7 @@ void skiplist_prev(struct skiplist_pos *p)
 	struct target t;
 
 	assert(p->node);
-	t = target_make(skiplist_key(p), p->node->tag);
+	t = target_make(p->list, skiplist_key(p), p->node->tag);
 	prev = search(p->list, &t, &next);
 	p->node = prev == p->list->head ? NULL : prev;
 }

@@ -346,6 +346,61 @@ START_TEST(many_tombstones_cost_little_each)
 }
 END_TEST
 
+/* Keys that begin alike make the memtable change its list; some that do not
+ * come before, between and behind, and some are only the beginning. */
+START_TEST(keys_that_begin_alike_stay_in_order)
+{
+	unsigned seed = (unsigned)test_seed(9);
+	struct iter *it = memtable_iter(m);
+	char key[64], last[64];
+	int i, n = 0, found = 0;
+
+	ck_assert_ptr_nonnull(it);
+	for (i = 0; i < 3000; i++) {
+		static const char *const odd[] = {
+			"",     "common/",           "common", "common/prefiw",
+			"\xff", "common/prefix/of/a"};
+		int r = rand_r(&seed) % 20;
+
+		if (i > 100 && r < 6)
+			sprintf(key, "%s%d", odd[r], rand_r(&seed) % 400);
+		else
+			sprintf(key, "common/prefix/of/all%0*d", 1 + r,
+				rand_r(&seed) % 10000);
+		ck_assert_int_eq(
+			memtable_put(m, slice_str(key),
+				     tag_make((uint64_t)i + 1, KIND_PUT),
+				     slice_str(key)),
+			0);
+		if (i % 7)
+			continue;
+		/* what was put just now is there, also for an iterator that is
+		 * older than the list */
+		iter_seek(it, slice_str(key), UINT64_MAX);
+		ck_assert(it->valid && tag_seq(it->tag) == (uint64_t)i + 1);
+		found++;
+	}
+	ck_assert_int_gt(found, 400);
+	last[0] = 0;
+	for (iter_first(it); it->valid; iter_next(it), n++) {
+		enum entry_kind kind;
+		struct lsm_slice v;
+
+		snprintf(key, sizeof(key), "%.*s", (int)it->key.len,
+			 (const char *)it->key.data);
+		ck_assert_int_le(slice_cmp(slice_str(last), slice_str(key)), 0);
+		ck_assert(slice_eq(it->key, it->value));
+		ck_assert_int_eq(
+			memtable_lookup(m, it->key, SEQ_MAX, &kind, &v),
+			LOOKUP_FOUND);
+		memcpy(last, key, sizeof(last));
+	}
+	ck_assert_int_eq(n, 3000);
+	ck_assert_uint_eq(memtable_entries(m), 3000);
+	iter_free(it);
+}
+END_TEST
+
 /* ---- threads ------------------------------------------------------------- */
 
 #define WRITERS  3
@@ -408,6 +463,58 @@ static void *read_many(void *arg)
 	}
 	return m;
 }
+
+static void *put_alike(void *arg)
+{
+	unsigned who = (unsigned)(uintptr_t)arg;
+	enum entry_kind kind;
+	struct lsm_slice v;
+	char s[32];
+
+	for (unsigned i = 0; i < 100; i++) {
+		sprintf(s, "alike/0000000000%04u", i * 4 + who);
+		if (memtable_put(m, slice_str(s),
+				 tag_make(1 + i * 4 + who, KIND_PUT),
+				 slice_str(s)) ||
+		    memtable_lookup(m, slice_str(s), SEQ_MAX, &kind, &v) !=
+			    LOOKUP_FOUND)
+			return NULL;
+	}
+	return m;
+}
+
+/* The list is replaced once while these four insert. */
+START_TEST(inserters_lose_nothing_while_the_memtable_is_young)
+{
+	struct memtable *keep = m;
+	enum entry_kind kind;
+	struct lsm_slice v;
+	pthread_t t[4];
+	char s[32];
+	void *ok;
+
+	for (int round = 0; round < 50; round++) {
+		m = memtable_new(1);
+		for (unsigned i = 0; i < 4; i++)
+			ck_assert_int_eq(pthread_create(&t[i], NULL, put_alike,
+							(void *)(uintptr_t)i),
+					 0);
+		for (int i = 0; i < 4; i++) {
+			pthread_join(t[i], &ok);
+			ck_assert_ptr_eq(ok, m);
+		}
+		ck_assert_uint_eq(memtable_entries(m), 400);
+		for (unsigned i = 0; i < 400; i++) {
+			sprintf(s, "alike/0000000000%04u", i);
+			ck_assert_int_eq(memtable_lookup(m, slice_str(s),
+							 SEQ_MAX, &kind, &v),
+					 LOOKUP_FOUND);
+		}
+		memtable_put_ref(m);
+	}
+	m = keep;
+}
+END_TEST
 
 START_TEST(readers_never_see_coverage_come_or_go)
 {
@@ -486,6 +593,8 @@ int main(void)
 	tcase_add_test(t, batch_is_applied_whole);
 	tcase_add_test(t, iterator_moves_in_internal_order);
 	tcase_add_test(t, random_operations_answer_as_the_naive_list);
+	tcase_add_test(t, keys_that_begin_alike_stay_in_order);
+	tcase_add_test(t, inserters_lose_nothing_while_the_memtable_is_young);
 	tcase_add_test(t, many_tombstones_cost_little_each);
 	tcase_add_test(t, readers_never_see_coverage_come_or_go);
 	suite_add_tcase(s, t);

@@ -26,7 +26,7 @@ static struct skiplist *list;
 static void setup(void)
 {
 	arena = arena_new();
-	list = skiplist_new(arena);
+	list = skiplist_new(arena, lsm_slice(NULL, 0));
 	ck_assert_ptr_nonnull(list);
 }
 
@@ -168,7 +168,7 @@ START_TEST(lists_taking_turns_do_not_mix)
 	for (round = 0; round < 20; round++) {
 		for (i = 0; i < 9; i++) {
 			a[i] = arena_new();
-			l[i] = skiplist_new(a[i]);
+			l[i] = skiplist_new(a[i], lsm_slice(NULL, 0));
 		}
 		for (n = 0; n < 900; n++) {
 			put_be64(k, (uint64_t)n);
