@@ -293,7 +293,8 @@ static void compaction_installed(void *arg) NO_TSA
 
 	sv_install_locked(in->db, in->fresh, NULL);
 	in->fresh = NULL;
-	collect_note_hidden(&in->db->vs, in->c, in->edit);
+	if (in->c) /* else nothing was merged: drop_blobs_locked() */
+		collect_note_hidden(&in->db->vs, in->c, in->edit);
 	pace_update_locked(in->db);
 }
 
