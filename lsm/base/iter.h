@@ -34,6 +34,11 @@ struct iter {
 	uint64_t tag;
 	struct lsm_slice value;
 	bool valid;
+	/* What is known of the key of the entry before: newest, it is another
+	 * one, so this is the newest version that is here. Not to say so is
+	 * always right, but: after next(), one that tells says it whenever it
+	 * is so. */
+	bool newest, tells;
 	int err; /* sticky until the next positioning call */
 };
 

@@ -9,8 +9,10 @@
  *
  * Forward the entry shown is the merged iterator's own, and no byte of a value
  * is copied; the user key is remembered on the step away from it, to skip its
- * older versions. Backward the versions of a key come oldest first, so key and
- * value are copied while the newest visible one is looked for.
+ * older versions, unless the source tells these by itself (iter.h). Backward
+ * the versions of a key come oldest first, so key and value are copied while
+ * the newest visible one is looked for, unless the source says that there is
+ * but one: that is shown where it lies.
  *
  * Range tombstones: each source says how far its answer holds (struct
  * range_cover), so it is asked again only when the key leaves that range. A
@@ -147,9 +149,26 @@ static bool past_upper(const struct lsm_iter *it, struct lsm_slice key)
 	return it->upper.len && slice_cmp(key, buf_slice(&it->upper)) >= 0;
 }
 
+/* merged is about to leave the key, of which the versions that follow are not
+ * wanted: remembers it, if that is needed to tell them. */
+static int save_passed(struct lsm_iter *it, struct lsm_slice key)
+{
+	return it->merged->tells ? 0 : save_key(it, key);
+}
+
+/* After a step: is it another version of the key that was left? */
+static bool is_passed(const struct lsm_iter *it)
+{
+	const struct iter *m = it->merged;
+
+	return m->tells ? !m->newest
+			: slice_eq(m->key, buf_slice(&it->saved_key));
+}
+
 /*
  * From the entry that merged is on forward to the first one to be shown. With
- * skip_saved the versions of saved_key are passed over.
+ * skip_saved merged has moved one step from an entry of which the other
+ * versions are passed over; save_passed() was told of its key.
  */
 static int find_forward(struct lsm_iter *it, bool skip_saved)
 {
@@ -161,10 +180,13 @@ static int find_forward(struct lsm_iter *it, bool skip_saved)
 	again:
 		if (past_upper(it, m->key))
 			return unpositioned(it, LSM_END);
-		if (skip_saved && slice_eq(m->key, buf_slice(&it->saved_key))) {
+		if (skip_saved && is_passed(it)) {
 			if (++skipped < SKIP_STEPS)
 				continue;
 			skipped = 0;
+			err = m->tells ? save_key(it, m->key) : 0;
+			if (err)
+				return unpositioned(it, err);
 			iter_seek(m, buf_slice(&it->saved_key), 0);
 			skip_saved = false;
 			if (m->valid)
@@ -200,7 +222,7 @@ static int find_forward(struct lsm_iter *it, bool skip_saved)
 				break;
 			}
 		}
-		err = save_key(it, m->key);
+		err = save_passed(it, m->key);
 		if (err)
 			return unpositioned(it, err);
 		skip_saved = true;
@@ -275,6 +297,18 @@ static int walk_versions(struct lsm_iter *it, bool *found)
 	return err;
 }
 
+/* Is the entry that merged is on to be seen? 1, 0 or an error. */
+static int is_shown(struct lsm_iter *it)
+{
+	const struct iter *m = it->merged;
+	int covered;
+
+	if (tag_seq(m->tag) > it->seq || tag_kind(m->tag) == KIND_DELETE)
+		return 0;
+	covered = is_covered(it);
+	return covered < 0 ? covered : !covered;
+}
+
 /* From the entry that merged is on, the last version of its key, backward to
  * the first key to be shown. */
 static int find_backward(struct lsm_iter *it)
@@ -287,6 +321,15 @@ static int find_backward(struct lsm_iter *it)
 		if (it->lower.len &&
 		    slice_cmp(m->key, buf_slice(&it->lower)) < 0)
 			return unpositioned(it, LSM_END);
+		if (m->newest) {
+			/* Older versions would have come before it. */
+			err = is_shown(it);
+			if (err)
+				return err < 0 ? unpositioned(it, err)
+					       : show(it);
+			iter_prev(m);
+			continue;
+		}
 		err = walk_versions(it, &found);
 		if (err)
 			return unpositioned(it, err);
@@ -364,7 +407,7 @@ int lsm_iter_next(struct lsm_iter *it)
 		iter_seek(it->merged, buf_slice(&it->saved_key), 0);
 		return find_forward(it, false);
 	}
-	err = save_key(it, it->key);
+	err = save_passed(it, it->key);
 	if (err)
 		return unpositioned(it, err);
 	iter_next(it->merged);
@@ -379,7 +422,9 @@ int lsm_iter_prev(struct lsm_iter *it)
 		return -EINVAL;
 	if (it->value_err)
 		return unpositioned(it, it->value_err);
-	if (it->direction == FORWARD) {
+	if (it->direction == FORWARD && it->merged->newest) {
+		iter_prev(it->merged);
+	} else if (it->direction == FORWARD) {
 		err = save_key(it, it->key);
 		if (err)
 			return unpositioned(it, err);

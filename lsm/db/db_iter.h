@@ -9,7 +9,7 @@
 #include "lsm/db/db_impl.h"
 
 enum direction {
-	FORWARD,  /* merged is on the entry shown */
+	FORWARD,  /* merged is on the entry shown, wherever it came from */
 	BACKWARD, /* merged is before all versions of the key shown */
 };
 

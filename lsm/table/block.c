@@ -13,6 +13,9 @@
 #define PREFETCH_RESTARTS 8
 /* How much of an interval is asked from memory before it is walked. */
 #define PREFETCH_BYTES 1024
+/* The common beginning of two keys is copied in one piece of fixed size up to
+ * that. */
+#define BACK_COPY 32
 
 static inline uint32_t restart_offset(const struct block *b, uint32_t i)
 {
@@ -149,6 +152,7 @@ int block_cursor_seek(struct block_cursor *c, struct lsm_slice key,
 	int r;
 
 	c->back_valid = false;
+	c->key_at = c->key;
 	if (!c->b.restart_count)
 		return 0;
 	if (find_restart(&c->b, key, tag, &restart))
@@ -163,30 +167,98 @@ int block_cursor_seek(struct block_cursor *c, struct lsm_slice key,
 	return r;
 }
 
-static int back_push(struct block_cursor *c)
+void block_cursor_turn(struct block_cursor *c)
+{
+	memcpy(c->key, c->key_at, c->key_len);
+	c->key_at = c->key;
+	c->back_valid = false;
+}
+
+/* Room for one more entry, and for a key of the greatest length and what copies
+ * of fixed size reach beyond it. */
+static int back_room(struct block_cursor *c)
 {
 	struct block_back *e;
-	int err;
+	size_t cap;
 
 	if (c->back_keys.len > UINT32_MAX - LSM_KEY_MAX)
 		return -EUCLEAN; /* no writer makes intervals this long */
-	if (c->back_count == c->back_cap) {
-		size_t cap = c->back_cap ? 2 * c->back_cap : 32;
+	if (c->back_count < c->back_cap)
+		return buf_reserve(&c->back_keys, LSM_KEY_MAX + BACK_COPY);
+	cap = c->back_cap ? 2 * c->back_cap : 32;
+	e = realloc(c->back, cap * sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	c->back = e;
+	c->back_cap = cap;
+	return buf_reserve(&c->back_keys, LSM_KEY_MAX + BACK_COPY);
+}
 
-		e = realloc(c->back, cap * sizeof(*e));
-		if (!e)
-			return -ENOMEM;
-		c->back = e;
-		c->back_cap = cap;
+/* Puts key together behind the one before, of which it has the first bytes. */
+static void back_key(struct block_cursor *c, const struct block_entry *e,
+		     uint32_t before)
+{
+	uint8_t *to = c->back_keys.data + c->back_keys.len;
+	const uint8_t *from = c->back_keys.data + before;
+
+	if (e->shared <= BACK_COPY)
+		memmove(to, from, BACK_COPY);
+	else
+		memcpy(to, from, e->shared);
+	if (e->unshared <= 16)
+		memcpy(to + e->shared, e->key, 16);
+	else
+		memcpy(to + e->shared, e->key, e->unshared);
+	c->back_keys.len += e->shared + e->unshared;
+}
+
+/* Decodes one entry; the start of the next one, or NULL and *err. */
+static const uint8_t *back_push(struct block_cursor *c, const uint8_t *p,
+				const uint8_t *end, int *err)
+{
+	const struct block_back *last =
+		c->back_count ? &c->back[c->back_count - 1] : NULL;
+	uint32_t before = last ? last->key_offset : 0;
+	uint32_t before_len = last ? last->key_len : 0;
+	const uint8_t *next;
+	struct block_entry d;
+	struct block_back *e;
+
+	next = block_entry_decode(p, end, &d);
+	if (!next || d.shared > before_len ||
+	    (uint64_t)d.shared + d.unshared > LSM_KEY_MAX) {
+		*err = -EUCLEAN;
+		return NULL;
 	}
+	*err = back_room(c);
+	if (*err)
+		return NULL;
 	e = &c->back[c->back_count];
-	e->offset = (uint32_t)(c->entry - c->b.data);
+	e->entry = p;
+	e->next = next;
+	e->tag = get_le64(d.key + d.unshared);
+	e->value = d.key + d.unshared + 8;
+	e->value_len = d.value_len;
 	e->key_offset = (uint32_t)c->back_keys.len;
-	e->key_len = c->key_len;
-	err = buf_append(&c->back_keys, c->key, c->key_len);
-	if (!err)
-		c->back_count++;
-	return err;
+	e->key_len = d.shared + d.unshared;
+	/* of the first one the key before is not known */
+	e->newest = c->back_count++ && (d.unshared || d.shared != before_len);
+	back_key(c, &d, before);
+	return next;
+}
+
+static int back_show(struct block_cursor *c)
+{
+	const struct block_back *e = &c->back[c->back_at];
+
+	c->entry = e->entry;
+	c->next = e->next;
+	c->tag = e->tag;
+	c->value = lsm_slice(e->value, e->value_len);
+	c->key_at = c->back_keys.data + e->key_offset;
+	c->key_len = e->key_len;
+	c->newest = e->newest;
+	return 1;
 }
 
 /* Decodes the entries from a restart up to the offset stop, and stays on the
@@ -194,29 +266,25 @@ static int back_push(struct block_cursor *c)
 static int back_load(struct block_cursor *c, uint32_t restart, uint32_t stop)
 {
 	uint32_t off = restart_offset(&c->b, restart);
-	int r;
+	const uint8_t *p = c->b.data + off, *end = c->b.data + stop;
+	int err = 0;
 
 	c->back_valid = false;
+	c->key_at = c->key;
+	c->key_len = 0;
 	c->back_count = 0;
 	buf_clear(&c->back_keys);
 	if (off >= stop || stop > c->b.limit)
 		return -EUCLEAN;
-	c->key_len = 0;
-	c->next = c->b.data + off;
-	while (c->next != c->b.data + stop) {
-		if (c->next > c->b.data + stop)
-			return -EUCLEAN;
-		r = block_cursor_load(c, c->next);
-		if (r <= 0)
-			return r < 0 ? r : -EUCLEAN;
-		r = back_push(c);
-		if (r)
-			return r;
+	while (p != end) {
+		p = back_push(c, p, end, &err);
+		if (!p)
+			return err;
 	}
 	c->back_valid = true;
 	c->back_restart = restart;
 	c->back_at = c->back_count - 1;
-	return 1;
+	return back_show(c);
 }
 
 int block_cursor_last(struct block_cursor *c)
@@ -232,13 +300,8 @@ int block_cursor_prev(struct block_cursor *c)
 	uint32_t lo = 0, hi = c->b.restart_count;
 
 	if (c->back_valid && c->back_at > 0) {
-		struct block_back *e = &c->back[--c->back_at];
-
-		/* As if its key had just been decoded: the load below then
-		 * keeps the first bytes and copies the same last ones. */
-		memcpy(c->key, c->back_keys.data + e->key_offset, e->key_len);
-		c->key_len = e->key_len;
-		return block_cursor_load(c, c->b.data + e->offset);
+		c->back_at--;
+		return back_show(c);
 	}
 	if (!at)
 		return 0;

@@ -129,8 +129,10 @@ int block_lookup(const struct block *b, struct lsm_slice key, uint64_t tag,
 
 /* One entry of the restart interval that a backward walk is in. */
 struct block_back {
-	uint32_t offset; /* of the entry in the block */
-	uint32_t key_offset, key_len;
+	const uint8_t *entry, *next, *value;
+	uint64_t tag;
+	uint32_t key_offset, key_len, value_len;
+	bool newest;
 };
 
 /*
@@ -143,7 +145,11 @@ struct block_cursor {
 	const uint8_t *entry, *next; /* NULL, NULL: nowhere */
 	uint64_t tag;
 	struct lsm_slice value;
+	const uint8_t *key_at; /* in key, or in back_keys */
 	uint32_t key_len;
+	/* The entry before has another key. After block_cursor_next(): exactly;
+	 * after block_cursor_prev(): at least if it says so. */
+	bool newest;
 	/* For walking backward: the interval that begins at back_restart,
 	 * decoded; the cursor is on back[back_at]. */
 	bool back_valid;
@@ -163,6 +169,7 @@ static inline void block_cursor_set(struct block_cursor *c,
 	c->b = *b;
 	c->entry = c->next = NULL;
 	c->back_valid = false;
+	c->key_at = c->key;
 }
 void block_cursor_release(struct block_cursor *c);
 
@@ -179,6 +186,10 @@ static inline int block_cursor_load(struct block_cursor *c, const uint8_t *p)
 	if (!next || e.shared > c->key_len ||
 	    (uint64_t)e.shared + e.unshared > LSM_KEY_MAX)
 		return -EUCLEAN;
+	/* Of equal keys the second is all shared, or stands at a restart. */
+	c->newest = e.shared + e.unshared != c->key_len ||
+		    (e.unshared &&
+		     (e.shared || memcmp(c->key, e.key, e.unshared) != 0));
 	if (e.unshared <= 16)
 		memcpy(c->key + e.shared, e.key, 16);
 	else
@@ -191,16 +202,31 @@ static inline int block_cursor_load(struct block_cursor *c, const uint8_t *p)
 	return 1;
 }
 
+/* Turns from walking backward to walking forward. */
+void block_cursor_turn(struct block_cursor *c);
+
 static inline int block_cursor_next(struct block_cursor *c)
 {
-	c->back_valid = false;
+	if (__builtin_expect(c->back_valid, 0))
+		block_cursor_turn(c);
 	return block_cursor_load(c, c->next);
 }
 
 static inline int block_cursor_first(struct block_cursor *c)
 {
 	c->back_valid = false;
+	c->key_at = c->key;
 	c->key_len = 0;
+	return block_cursor_load(c, c->b.data);
+}
+
+/* The same for a walk that comes from the last entry of the block before, which
+ * the cursor was on: newest is as after block_cursor_next(). */
+static inline int block_cursor_enter(struct block_cursor *c)
+{
+	/* an entry that leans on none must come first */
+	if (c->b.limit && c->b.data[0])
+		return -EUCLEAN;
 	return block_cursor_load(c, c->b.data);
 }
 
@@ -212,7 +238,7 @@ int block_cursor_seek(struct block_cursor *c, struct lsm_slice key,
 
 static inline struct lsm_slice block_cursor_key(const struct block_cursor *c)
 {
-	return lsm_slice(c->key, c->key_len);
+	return lsm_slice(c->key_at, c->key_len);
 }
 
 /* How many of the first max bytes of a and b are equal. */

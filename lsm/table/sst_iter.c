@@ -357,7 +357,7 @@ static int load(struct sst_iter *it, uint32_t i)
 
 static inline void show(struct sst_iter *it)
 {
-	it->base.key = lsm_slice(it->c.key, it->c.key_len);
+	it->base.key = block_cursor_key(&it->c);
 	it->base.tag = it->c.tag;
 	it->base.value = it->c.value;
 	it->base.valid = true;
@@ -365,8 +365,9 @@ static inline void show(struct sst_iter *it)
 		fail(it, -EIO);
 }
 
-/* Goes on with the first entry of block i or of one after it. */
-static void enter_forward(struct sst_iter *it, uint32_t i)
+/* Goes on with the first entry of block i or of one after it. on: the cursor
+ * was on the entry before that. */
+static void enter_forward(struct sst_iter *it, uint32_t i, bool on)
 {
 	int r;
 
@@ -376,9 +377,11 @@ static void enter_forward(struct sst_iter *it, uint32_t i)
 			fail(it, r);
 			return;
 		}
-		r = block_cursor_first(&it->c);
+		r = on ? block_cursor_enter(&it->c)
+		       : block_cursor_first(&it->c);
 		if (r > 0) {
 			show(it);
+			it->base.newest = on && it->c.newest;
 			return;
 		}
 		if (r < 0) {
@@ -403,6 +406,7 @@ static void enter_backward(struct sst_iter *it, uint32_t i)
 		}
 		if (r > 0) {
 			show(it);
+			it->base.newest = it->c.newest;
 			return;
 		}
 		if (r < 0) {
@@ -418,12 +422,14 @@ static void iter_next_op(struct iter *base)
 	struct sst_iter *it = sst_iter(base);
 	int r = block_cursor_next(&it->c);
 
-	if (__builtin_expect(r > 0, 1))
+	if (__builtin_expect(r > 0, 1)) {
 		show(it);
-	else if (!r)
-		enter_forward(it, it->at + 1);
-	else
+		it->base.newest = it->c.newest;
+	} else if (!r) {
+		enter_forward(it, it->at + 1, true);
+	} else {
 		fail(it, corrupt(it));
+	}
 }
 
 static void iter_prev_op(struct iter *base)
@@ -431,12 +437,14 @@ static void iter_prev_op(struct iter *base)
 	struct sst_iter *it = sst_iter(base);
 	int r = block_cursor_prev(&it->c);
 
-	if (r > 0)
+	if (r > 0) {
 		show(it);
-	else if (!r)
+		it->base.newest = it->c.newest;
+	} else if (!r) {
 		enter_backward(it, it->at);
-	else
+	} else {
 		fail(it, r == -EUCLEAN ? corrupt(it) : r);
+	}
 }
 
 static void iter_first_op(struct iter *base)
@@ -444,7 +452,7 @@ static void iter_first_op(struct iter *base)
 	base->err = 0;
 	base->valid = false;
 	if (!sst_iter(base)->nothing)
-		enter_forward(sst_iter(base), 0);
+		enter_forward(sst_iter(base), 0, false);
 }
 
 static void iter_last_op(struct iter *base)
@@ -463,6 +471,7 @@ static void iter_seek_op(struct iter *base, struct lsm_slice key, uint64_t tag)
 
 	base->err = 0;
 	base->valid = false;
+	base->newest = false;
 	if (it->nothing || i == it->r->index.count)
 		return;
 	r = load(it, i);
@@ -474,7 +483,8 @@ static void iter_seek_op(struct iter *base, struct lsm_slice key, uint64_t tag)
 	if (r > 0)
 		show(it);
 	else if (!r)
-		enter_forward(it, i + 1); /* the index key was a longer way */
+		enter_forward(it, i + 1,
+			      false); /* the index key was a longer way */
 	else
 		fail(it, corrupt(it));
 }
@@ -524,6 +534,7 @@ struct iter *sst_reader_iter(struct sst_reader *r,
 	/* all but the key buffer, which is the larger part */
 	memset(it, 0, offsetof(struct sst_iter, c.key));
 	it->base.ops = &sst_iter_ops;
+	it->base.tells = true;
 	it->r = r;
 	it->fill_cache = o->fill_cache;
 	it->readahead = o->readahead;

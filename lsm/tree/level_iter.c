@@ -100,6 +100,7 @@ static void show(struct level_iter *l)
 		l->it.key = c->key;
 		l->it.tag = c->tag;
 		l->it.value = c->value;
+		l->it.newest = c->newest;
 	}
 }
 
@@ -121,6 +122,8 @@ static void roll_forward(struct level_iter *l)
 		if (!open_child(l, l->at + 1))
 			return;
 		iter_first(l->child);
+		/* no key is split across two tables */
+		l->child->newest = true;
 	}
 	show(l);
 }
@@ -255,6 +258,7 @@ struct iter *level_iter_new(struct table_cache *tc, struct table_file **files,
 	if (!l)
 		return NULL;
 	l->it.ops = &level_ops;
+	l->it.tells = true;
 	l->tc = tc;
 	l->files = files;
 	l->count = count;
