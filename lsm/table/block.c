@@ -13,6 +13,8 @@
 #define PREFETCH_RESTARTS 8
 /* How much of an interval is asked from memory before it is walked. */
 #define PREFETCH_BYTES 1024
+/* The same for the interval before the one that is walked backward. */
+#define PREFETCH_BACK 2048
 /* The common beginning of two keys is copied in one piece of fixed size up to
  * that. */
 #define BACK_COPY 32
@@ -41,6 +43,15 @@ static inline int restart_cmp(const struct block_entry *e, struct lsm_slice key,
 static inline void prefetch(const struct block *b, uint32_t offset)
 {
 	__builtin_prefetch(b->data + offset);
+}
+
+static inline void prefetch_range(const struct block *b, uint32_t from,
+				  uint32_t to)
+{
+	if (to - from > PREFETCH_BACK)
+		from = to - PREFETCH_BACK;
+	for (; from < to; from += 64)
+		prefetch(b, from);
 }
 
 /* *at: the last restart whose entry lies before (key, tag), or the first. */
@@ -276,6 +287,9 @@ static int back_load(struct block_cursor *c, uint32_t restart, uint32_t stop)
 	buf_clear(&c->back_keys);
 	if (off >= stop || stop > c->b.limit)
 		return -EUCLEAN;
+	/* The processor does not expect that we go down from here. */
+	if (restart)
+		prefetch_range(&c->b, restart_offset(&c->b, restart - 1), off);
 	while (p != end) {
 		p = back_push(c, p, end, &err);
 		if (!p)

@@ -163,6 +163,33 @@ struct cache_entry *cache_find(struct cache *c, uint64_t file, uint64_t offset)
 	return e;
 }
 
+void cache_hint_find(struct cache *c, uint64_t file, uint64_t offset)
+{
+	uint64_t h = place(file, offset);
+	struct shard *s = shard_of(c, h);
+
+	__builtin_prefetch(&s->bucket[h & s->bucket_mask]);
+}
+
+void cache_hint_read(struct cache *c, uint64_t file, uint64_t offset,
+		     size_t from, size_t len)
+{
+	uint64_t h = place(file, offset);
+	struct shard *s = shard_of(c, h);
+	/* Nothing is read through it, so it may be gone or another block;
+	 * mostly the first of a chain is the one. */
+	const struct cache_entry *e = atomic_load_explicit(
+		&s->bucket[h & s->bucket_mask], memory_order_relaxed);
+	const char *at = (const char *)(e + 1) + from;
+
+	if (!e)
+		return;
+	__builtin_prefetch(e);
+	__builtin_prefetch(e + 1);
+	for (size_t i = 0; i < len; i += 64)
+		__builtin_prefetch(at + i);
+}
+
 bool cache_ref(struct cache_entry *e)
 {
 	uint32_t s = atomic_load_explicit(&e->state, memory_order_relaxed);

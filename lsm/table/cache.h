@@ -33,6 +33,12 @@ struct cache_entry *cache_find(struct cache *c, uint64_t file, uint64_t offset);
 /* The same with a counted reference, to be given back with cache_put(). Does
  * not need a pin. */
 struct cache_entry *cache_get(struct cache *c, uint64_t file, uint64_t offset);
+/* Hints to the processor, which has to wait for memory otherwise: the block is
+ * going to be looked for before long; and, some time after that: it is so next,
+ * and len of its bytes from `from` on will be read. Neither reads anything. */
+void cache_hint_find(struct cache *c, uint64_t file, uint64_t offset);
+void cache_hint_read(struct cache *c, uint64_t file, uint64_t offset,
+		     size_t from, size_t len);
 /* Turns what cache_find() returned into a counted reference; false when it was
  * evicted meanwhile (look it up again). */
 bool cache_ref(struct cache_entry *e);

@@ -27,6 +27,8 @@
 /* Private reads of a forward walk grow from the first to the second. */
 #define CHUNK_MIN (16u << 10)
 #define CHUNK_MAX (256u << 10)
+/* How much of the next block is asked from memory while this one is walked. */
+#define HINT_BYTES 2048
 /* Blocks read one after the other before that is taken for a scan, when the
  * caller did not say. */
 #define SEQUENTIAL_BLOCKS 4
@@ -326,6 +328,27 @@ static struct cache_entry *take_ahead(struct sst_iter *it, uint32_t i)
 					   : NULL;
 }
 
+/* The walk goes on with the block before or after block i, which is loaded. */
+static void hint_next(struct sst_iter *it, uint32_t i, bool backward)
+{
+	struct sst_reader *r = it->r;
+	uint32_t next = backward ? i - 1 : i + 1;
+	uint32_t after = backward ? i - 2 : i + 2;
+	size_t bytes, from = 0;
+
+	if (!it->view.entry || next >= r->index.count)
+		return;
+	/* it is going to be about as long as this one */
+	bytes = cache_bytes(it->view.entry);
+	if (backward && bytes > HINT_BYTES)
+		from = bytes - HINT_BYTES;
+	cache_hint_read(r->cache, r->number, r->index.entry[next].offset, from,
+			backward ? HINT_BYTES : HINT_BYTES / 4);
+	if (after < r->index.count)
+		cache_hint_find(r->cache, r->number,
+				r->index.entry[after].offset);
+}
+
 static int load(struct sst_iter *it, uint32_t i)
 {
 	struct cache_entry *e;
@@ -380,6 +403,8 @@ static void enter_forward(struct sst_iter *it, uint32_t i, bool on)
 		r = on ? block_cursor_enter(&it->c)
 		       : block_cursor_first(&it->c);
 		if (r > 0) {
+			if (on && !it->private)
+				hint_next(it, i, false);
 			show(it);
 			it->base.newest = on && it->c.newest;
 			return;
@@ -405,6 +430,8 @@ static void enter_backward(struct sst_iter *it, uint32_t i)
 				r = corrupt(it);
 		}
 		if (r > 0) {
+			if (!it->private)
+				hint_next(it, i, true);
 			show(it);
 			it->base.newest = it->c.newest;
 			return;
