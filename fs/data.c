@@ -46,9 +46,8 @@ int blocks_get(struct fs *fs, uint64_t ino, uint64_t first, size_t count,
 	return r;
 }
 
-/* An iterator over the stored blocks [from, to). */
-static int block_iter(struct fs *fs, uint64_t ino, uint64_t from, uint64_t to,
-		      struct lsm_iter **out)
+int block_iter(struct fs *fs, uint64_t ino, uint64_t from, uint64_t to,
+	       struct lsm_iter **out)
 {
 	struct lsm_iter_options o = {0};
 	struct key k, k2;

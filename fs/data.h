@@ -22,6 +22,9 @@ int block_get(struct fs *fs, uint64_t ino, uint64_t block, struct lsm_pin *pin);
 #define BLOCK_GROUP 16
 int blocks_get(struct fs *fs, uint64_t ino, uint64_t first, size_t count,
 	       struct lsm_pin *pins, int *found);
+/* An iterator over the stored blocks [from, to). */
+int block_iter(struct fs *fs, uint64_t ino, uint64_t from, uint64_t to,
+	       struct lsm_iter **out);
 /* Reading as fs_read() does, the inode locked and times left alone. */
 ssize_t inode_read(struct fs *fs, struct inode *inode, void *buf, size_t size,
 		   uint64_t offset);

@@ -120,6 +120,33 @@ void writing_whole(struct writing *w, uint64_t block, struct lsm_slice value)
 	w->added++;
 }
 
+void writing_shared(struct writing *w, uint64_t block,
+		    const struct lsm_iter *it)
+{
+	struct key k;
+
+	/* An error is remembered by the batch. */
+	(void)lsm_batch_put_shared(w->txn.batch,
+				   key_block(&k, w->inode->ino, block), it);
+	if (w->stored_end <= block)
+		w->stored_end = block + 1;
+	w->added++;
+}
+
+void writing_holes(struct writing *w, uint64_t from, uint64_t to)
+{
+	struct key k, k2;
+
+	if (to > w->inode->alloc_end)
+		to = w->inode->alloc_end;
+	if (to > from + 1)
+		(void)lsm_batch_delete_range(w->txn.batch,
+					     key_block(&k, w->inode->ino, from),
+					     key_block(&k2, w->inode->ino, to));
+	else
+		writing_hole(w, from, true);
+}
+
 void writing_hole(struct writing *w, uint64_t block, bool any)
 {
 	struct key k;

@@ -32,6 +32,11 @@ int writing_part(struct writing *w, uint64_t block, const void *data,
 int writing_wholes(struct writing *w, uint64_t from, uint64_t to,
 		   uint64_t *existing);
 void writing_whole(struct writing *w, uint64_t block, struct lsm_slice value);
+/* Block becomes what it, on a block of a file, stands on. */
+void writing_shared(struct writing *w, uint64_t block,
+		    const struct lsm_iter *it);
+/* Nothing is stored in the blocks [from, to) any more. */
+void writing_holes(struct writing *w, uint64_t from, uint64_t to);
 /* Nothing is stored in block any more; any: something may have been. */
 void writing_hole(struct writing *w, uint64_t block, bool any);
 /* flags: enum fs_write_flags */

@@ -17,9 +17,12 @@
 
 #include "fs/fuse/ops.h"
 #include "fs/fuse/seek.h"
+#include "lsm/base/sync.h"
 
-/* One request copies at most so much. */
-#define COPY_BYTES_MAX ((size_t)64 << 20)
+/* A request that copies looks after so much whether it was interrupted, and
+ * ends when it has taken so long. */
+#define COPY_STEP_BYTES ((size_t)64 << 20)
+#define COPY_NS_MAX     ((uint64_t)500000000)
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -132,9 +135,35 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 	reply_result(req, r);
 }
 
+/* A long copy is cut, so that it can be interrupted; the callers of
+ * copy_file_range(2) go on by themselves. */
+static ssize_t copy_range(fuse_req_t req, uint64_t src, uint64_t src_offset,
+			  uint64_t dst, uint64_t dst_offset, size_t size,
+			  unsigned flags)
+{
+	struct fs *fs = daemon_of(req)->fs;
+	uint64_t end = clock_ns() + COPY_NS_MAX;
+	size_t done = 0;
+
+	for (;;) {
+		size_t step = size - done;
+		ssize_t n;
+
+		if (step > COPY_STEP_BYTES)
+			step = COPY_STEP_BYTES;
+		n = fs_copy_file_range(fs, src, src_offset + done, dst,
+				       dst_offset + done, step, flags);
+		if (n <= 0)
+			return done ? (ssize_t)done : n;
+		done += (size_t)n;
+		if (done == size || fuse_req_interrupted(req) ||
+		    clock_ns() > end)
+			return (ssize_t)done;
+	}
+}
+
 /* Before it the kernel writes back what is dirty in both ranges, after it drops
- * the pages of the copy. A long one is cut, so that it can be interrupted; the
- * callers of copy_file_range(2) go on by themselves. */
+ * the pages of the copy. */
 static void op_copy(fuse_req_t req, fuse_ino_t src, off_t src_offset,
 		    struct fuse_file_info *src_fi, fuse_ino_t dst,
 		    off_t dst_offset, struct fuse_file_info *dst_fi,
@@ -150,11 +179,9 @@ static void op_copy(fuse_req_t req, fuse_ino_t src, off_t src_offset,
 	/* The kernel keeps the times, as for a write. */
 	if (d->writeback)
 		write_flags |= FS_WRITE_NO_TIMES;
-	if (size > COPY_BYTES_MAX)
-		size = COPY_BYTES_MAX;
 	if (!flags)
-		n = fs_copy_file_range(d->fs, src, (uint64_t)src_offset, dst,
-				       (uint64_t)dst_offset, size, write_flags);
+		n = copy_range(req, src, (uint64_t)src_offset, dst,
+			       (uint64_t)dst_offset, size, write_flags);
 	if (clears && n >= 0)
 		fuse_lowlevel_notify_inval_inode(d->session, dst, -1, 0);
 	reply_written(req, n);
