@@ -572,6 +572,68 @@ static inline void step_data(struct model *m, struct fs *fs, struct step *s)
 	}
 }
 
+static inline bool model_all_zero(const uint8_t *p, size_t len)
+{
+	return !*p && !memcmp(p, p + 1, len - 1);
+}
+
+/* Copies [from, from + len), whole blocks but perhaps for the last. */
+static inline void model_copy(const struct model_node *src,
+			      struct model_node *dst, uint64_t from,
+			      uint64_t to, uint64_t len)
+{
+	uint64_t a = from / MODEL_BLOCK, b = to / MODEL_BLOCK, at;
+
+	for (at = 0; at + MODEL_BLOCK <= len; at += MODEL_BLOCK)
+		dst->len[b++] = src->len[a++];
+	if (at < len &&
+	    (dst->len[b] || !model_all_zero(src->data + from + at, len - at)) &&
+	    dst->len[b] < len - at)
+		dst->len[b] = (uint16_t)(len - at);
+	memcpy(dst->data + to, src->data + from, len);
+	if (to + len > dst->size)
+		dst->size = to + len;
+}
+
+static inline void step_copy(struct model *m, struct fs *fs, struct step *s)
+{
+	int dir[2], e[2],
+		node[2] = {pick_file(m, &dir[0], &e[0]),
+			   pick_file(m, &dir[1], &e[1])};
+	uint64_t from = pick(m, 6) * MODEL_BLOCK, to = pick(m, 6) * MODEL_BLOCK;
+	uint64_t len = pick(m, 40) * MODEL_BLOCK, ino[2];
+	struct model_node *src, *dst;
+	ssize_t n;
+
+	s->what = "copy_file_range";
+	if (node[0] < 0 || node[1] < 0)
+		return;
+	src = &m->nodes[node[0]];
+	dst = &m->nodes[node[1]];
+	if (from >= src->size)
+		return;
+	if (len > src->size - from)
+		len = src->size - from;
+	if (!len || (src == dst && from < to + len && to < from + len))
+		return;
+	if (!dst->data)
+		dst->data = calloc(1, MODEL_FILE_MAX);
+	ck_assert_ptr_nonnull(dst->data);
+	if (to + len > MODEL_FILE_MAX)
+		return;
+	if (fs) {
+		for (int i = 0; i < 2; i++)
+			ino[i] = real_entry(m, fs, dir[i], e[i]);
+		n = ino[0] && ino[1] ? fs_copy_file_range(fs, ino[0], from,
+							  ino[1], to, len, 0)
+				     : -EIO;
+		s->got = n < 0 ? (int)n : 0;
+		ck_assert(n < 0 || n == (ssize_t)len);
+	}
+	if (s->got == 0)
+		model_copy(src, dst, from, to, len);
+}
+
 static inline void step_attr(struct model *m, struct fs *fs, struct step *s)
 {
 	bool xattr = pick(m, 2);
@@ -637,8 +699,10 @@ static inline struct step model_step(struct model *m, struct fs *fs)
 		step_link(m, fs, &s);
 	else if (kind < 56)
 		step_rename(m, fs, &s);
-	else if (kind < 86)
+	else if (kind < 80)
 		step_data(m, fs, &s);
+	else if (kind < 86)
+		step_copy(m, fs, &s);
 	else if (kind < 95)
 		step_attr(m, fs, &s);
 	else
