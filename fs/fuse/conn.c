@@ -9,9 +9,12 @@
  *                      keeps size and times of regular files meanwhile
  *   no open, opendir   ENOSYS answers them once for all; RELEASE goes too. The
  *                      kernel's default for such files is to keep their pages
- *                      (and a directory's entries) over open. What it excludes,
- *                      FOPEN_PARALLEL_DIRECT_WRITES, has an effect only for
- *                      FOPEN_DIRECT_IO files, of which there are none.
+ *                      (and a directory's entries) over open. What it excludes
+ *                      is FOPEN_PARALLEL_DIRECT_WRITES: without it the kernel
+ *                      lets one O_DIRECT writer of a file run at a time. Few
+ *                      programs have several; for them there is an option that
+ *                      keeps OPEN, and answers it with that flag where O_DIRECT
+ *                      is asked for.
  *   no ATOMIC_O_TRUNC  goes with it: O_TRUNC arrives as a SETATTR
  *   readdirplus auto   ls -l takes names and attributes in one walk
  *   explicit inval     the kernel never drops pages because an mtime moved
@@ -72,7 +75,9 @@ static void refuse(struct fuse_conn_info *conn, unsigned cap)
 
 void conn_init(struct daemon *d, struct fuse_conn_info *conn)
 {
-	if (d->options->writeback) {
+	/* Under the writeback cache the kernel alone keeps the times of files,
+	 * and forgets them when it writes to one that is FOPEN_DIRECT_IO. */
+	if (d->options->writeback && !d->options->parallel_direct) {
 		d->writeback = offers(conn, FUSE_CAP_WRITEBACK_CACHE);
 		want(conn, FUSE_CAP_WRITEBACK_CACHE);
 	}
@@ -101,7 +106,8 @@ void conn_init(struct daemon *d, struct fuse_conn_info *conn)
 	if (d->options->io_uring)
 		want(conn, FUSE_CAP_OVER_IO_URING);
 #endif
-	d->no_open = offers(conn, FUSE_CAP_NO_OPEN_SUPPORT);
+	d->no_open = offers(conn, FUSE_CAP_NO_OPEN_SUPPORT) &&
+		     !d->options->parallel_direct;
 	d->no_opendir = offers(conn, FUSE_CAP_NO_OPENDIR_SUPPORT);
 	conn->max_write = MAX_WRITE_BYTES;
 	conn->max_readahead = CONN_READAHEAD_BYTES;

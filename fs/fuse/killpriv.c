@@ -21,6 +21,9 @@
  * the time of the mount (128 KiB); the reply allows READAHEAD_BYTES, and
  * conn.c raises the default.
  *
+ * FOPEN_PARALLEL_DIRECT_WRITES: libfuse has a field for it from 3.15 on; the
+ * flag is put into the reply on its way out.
+ *
  * Requests are the kernel's, but a length is checked before it is believed.
  * Both hooks are called by any worker thread.
  */
@@ -60,6 +63,30 @@ static __thread enum killpriv of_request = KILLPRIV_UNKNOWN;
 enum killpriv killpriv_of_request(void)
 {
 	return of_request;
+}
+
+/* The next reply of this thread is that of an open file. */
+static __thread bool parallel_writes;
+
+void killpriv_parallel_writes(void)
+{
+	parallel_writes = true;
+}
+
+/* The body of the reply ends with struct fuse_open_out; that of an error is
+ * missing. */
+static void add_parallel_writes(struct iovec *iov, int count)
+{
+	struct fuse_open_out out;
+	char *at;
+
+	parallel_writes = false;
+	if (count != 2 || iov[1].iov_len < sizeof(out))
+		return;
+	at = (char *)iov[1].iov_base + iov[1].iov_len - sizeof(out);
+	memcpy(&out, at, sizeof(out));
+	out.open_flags |= FOPEN_PARALLEL_DIRECT_WRITES;
+	memcpy(at, &out, sizeof(out));
 }
 
 /* A request as it lies in the buffer of capacity bytes; len of them used. */
@@ -239,6 +266,8 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
 	if (!atomic_load_explicit(&init.passed, memory_order_relaxed) &&
 	    init.unique)
 		grant(iov, count);
+	if (parallel_writes)
+		add_parallel_writes(iov, count);
 	turns_reply(fd);
 	return writev(fd, iov, count);
 }

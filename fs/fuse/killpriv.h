@@ -19,4 +19,8 @@ enum killpriv {
 };
 enum killpriv killpriv_of_request(void);
 
+/* The reply to the OPEN or CREATE that this thread is serving also says that
+ * direct writes may run in parallel. */
+void killpriv_parallel_writes(void);
+
 #endif

@@ -32,4 +32,7 @@ static inline struct fs_cred ops_cred(fuse_req_t req)
 	return cred;
 }
 
+/* How the kernel is to treat a file that it opens. */
+void ops_fill_open(fuse_req_t req, struct fuse_file_info *fi);
+
 #endif

@@ -2,7 +2,8 @@
 /*
  * ops_data.c - file contents.
  *
- * There are no open files here: the kernel keeps them, and asks by inode. That
+ * There are no open files here, also where OPEN is answered: the kernel keeps
+ * them, and asks by inode. That
  * is why a read never fails for a file opened for writing only; under the
  * writeback cache the kernel has to read the rest of a page that is written in
  * part. O_APPEND needs nothing either: the kernel, being the only client, knows
@@ -13,6 +14,7 @@
  * are its own business.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "fs/fuse/ops.h"
@@ -24,6 +26,22 @@
 #define COPY_STEP_BYTES ((size_t)64 << 20)
 #define COPY_NS_MAX     ((uint64_t)500000000)
 
+/* Pages of the file that others have cached are written back before a direct
+ * write and dropped behind it, as without the flags. */
+void ops_fill_open(fuse_req_t req, struct fuse_file_info *fi)
+{
+	fi->keep_cache = 1;
+	if (!daemon_of(req)->options->parallel_direct ||
+	    !(fi->flags & O_DIRECT))
+		return;
+	fi->direct_io = 1;
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
+	fi->parallel_direct_writes = 1;
+#else
+	killpriv_parallel_writes();
+#endif
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct daemon *d = daemon_of(req);
@@ -33,7 +51,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, ENOSYS); /* and never ask again */
 		return;
 	}
-	fi->keep_cache = 1;
+	ops_fill_open(req, fi);
 	fuse_reply_open(req, fi);
 }
 

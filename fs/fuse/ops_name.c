@@ -114,7 +114,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	if (ret == -EEXIST)
 		ret = open_existing(req, parent, name, fi->flags, &attr);
 	ret = settle(req, parent, ret, &attr);
-	fi->keep_cache = 1;
+	ops_fill_open(req, fi);
 	reply_create(req, ret, &attr, fi);
 }
 

@@ -52,6 +52,7 @@ static const struct option_word words[] = {
 	{"fsname", WANTS_VALUE, OPT_KERNEL, 0, 0},
 	{"subtype", WANTS_VALUE, OPT_IGNORE, 0, 0}, /* always tinylsmfs */
 	{"no_writeback_cache", NO_VALUE, OPT_NO_WRITEBACK, 0, 0},
+	{"parallel_direct_writes", NO_VALUE, OPT_PARALLEL_DIRECT, 0, 0},
 	{"io_uring", NO_VALUE, OPT_IO_URING, 0, 0},
 	{"io_uring_q_depth", WANTS_VALUE, OPT_IO_URING_DEPTH, 0, 0},
 	{"clone_fd", NO_VALUE, OPT_CLONE_FD, 0, 0},

@@ -204,6 +204,9 @@ static int apply_mount_word(struct options *o, const struct option_word *w,
 	case OPT_NO_WRITEBACK:
 		o->writeback = false;
 		return 0;
+	case OPT_PARALLEL_DIRECT:
+		o->parallel_direct = true;
+		return 0;
 	case OPT_IO_URING:
 		o->io_uring = true;
 		return pass_on(o, w->name, NULL);
@@ -440,6 +443,9 @@ void options_print_help(void)
 	      "  dev, suid, exec, nodev, nosuid, noexec, allow_other, allow_root,\n"
 	      "  fsname=, context=, remount and the words of fstab(5)\n"
 	      "  no_writeback_cache    every write goes to the daemon at once\n"
+	      "  parallel_direct_writes\n"
+	      "                        O_DIRECT writers of a file do not wait for each\n"
+	      "                        other; implies no_writeback_cache\n"
 	      "  max_threads=N, max_idle_threads=N, clone_fd, noclone_fd\n"
 	      "  io_uring, io_uring_q_depth=N\n"
 	      "                        requests over io_uring (needs libfuse 3.18)\n",

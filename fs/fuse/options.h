@@ -46,6 +46,7 @@ struct options {
 	bool dirsync; /* every change of a directory is durable on return */
 	bool allow_other, allow_root;
 	bool writeback;
+	bool parallel_direct; /* O_DIRECT writers of one file in parallel */
 	bool io_uring;
 	char *kernel; /* for libfuse: "a,b=c", escaped; NULL: nothing */
 

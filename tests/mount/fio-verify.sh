@@ -63,6 +63,28 @@ one "random, odd sizes through the cache" odd --overwrite=1 \
 	--rw=randwrite --bsrange=512-70000 --bs_unaligned=1
 one "random, 4 KiB, by mmap" mmap --rw=randwrite --bs=4k --ioengine=mmap
 
+# Each has a part of the file; without the option the kernel runs one at a time.
+in_parts=(--rw=randwrite --bsrange=4k-64k --blockalign=4k --numjobs=4 --direct=1
+	--filename_format=parts --offset_increment="$size")
+one "four jobs on one file, around the cache" parts "${in_parts[@]}"
+check "mount for parallel direct writes" \
+	remount_fs -o parallel_direct_writes
+one "four jobs on one file in parallel" parts "${in_parts[@]}"
+one "sequential, 1 MiB, parallel direct writes" seq1m-p \
+	--rw=write --bs=1m --direct=1
+one "random, odd sizes through the cache, file opened both ways" odd-p \
+	--overwrite=1 --rw=randwrite --bsrange=512-70000 --bs_unaligned=1
+written_directly() {
+	local before
+
+	dd if=/dev/urandom of="$mnt/times" bs=4096 count=4 oflag=direct &&
+		before=$(stat -c %y "$mnt/times") && sleep 0.1 &&
+		dd if=/dev/urandom of="$mnt/times" bs=4096 count=1 \
+			oflag=direct conv=notrunc &&
+		[ "$(stat -c %y "$mnt/times")" != "$before" ]
+}
+check "a direct write changes the time" written_directly
+
 check "remount" remount_fs
 for job in "${jobs[@]}"; do
 	read -r -a words <<<"${job#*|}"
