@@ -207,6 +207,10 @@ struct lsm_options {
 	 * there is little to be won, faster the more there is, and no limit
 	 * before writers would have to wait. */
 	uint64_t blob_gc_rate_bytes;
+	/* So long after a deletion, if what it deletes is worth it, the
+	 * memtable is written out although it is not full, so that the space
+	 * comes back while the store is idle. 0: 5000 ms; UINT32_MAX: never. */
+	uint32_t reclaim_interval_ms;
 	unsigned compaction_threads; /* beside the flush thread; 0: 1 */
 	/* Compactions write at most this fast together, bytes/s. Flushes are
 	 * not held up: memory waits for them. 0: no limit. */

@@ -94,6 +94,7 @@ static void flush_installed(void *arg) NO_TSA
 		share_flushed_locked(db, j->mems[i]);
 	sv_install_locked(db, j->fresh, NULL);
 	j->fresh = NULL;
+	db->reclaim.estimate_due = db->vs.current->has_ranges;
 	pace_update_locked(db);
 }
 
@@ -241,12 +242,19 @@ static void *flush_main(void *arg)
 	while (!db_stopping(db)) {
 		uint64_t at = db->flush_err ? db->flush_retry_ns : NEVER;
 
-		if (!db->imm_count || !may_work_locked(db))
+		if (!may_work_locked(db)) {
 			wait_work_locked(db, NEVER);
-		else if (db->flush_err && clock_ns() < at)
+		} else if (!db->imm_count && reclaim_due(db) <= clock_ns()) {
+			mutex_unlock(&db->mutex);
+			reclaim_run(db);
+			mutex_lock(&db->mutex);
+		} else if (!db->imm_count) {
+			wait_work_locked(db, reclaim_due(db));
+		} else if (db->flush_err && clock_ns() < at) {
 			wait_work_locked(db, at);
-		else
+		} else {
 			flush_locked(db);
+		}
 	}
 	mutex_unlock(&db->mutex);
 	return NULL;
@@ -293,6 +301,7 @@ static void compaction_installed(void *arg) NO_TSA
 
 	sv_install_locked(in->db, in->fresh, NULL);
 	in->fresh = NULL;
+	in->db->reclaim.estimate_due = in->db->vs.current->has_ranges;
 	if (in->c) /* else nothing was merged: drop_blobs_locked() */
 		collect_note_hidden(&in->db->vs, in->c, in->edit);
 	pace_update_locked(in->db);
@@ -434,6 +443,13 @@ static bool compact_step_locked(struct lsm_db *db) REQUIRES(db->mutex)
 		return false;
 	if (db->compact_err && clock_ns() < db->compact_retry_ns)
 		return false;
+	if (db->reclaim.estimate_due) {
+		db->reclaim.estimate_due = false;
+		mutex_unlock(&db->mutex);
+		reclaim_estimate(db);
+		mutex_lock(&db->mutex);
+		return true;
+	}
 	c = compact_pick(&db->vs, &db->tree_opt);
 	if (!c) {
 		db->compact_due = false;

@@ -11,8 +11,8 @@
  *   4  db->vs.apply_mutex   one manifest edit at a time
  *   5  db->mutex            memtable list, version, snapshots, background
  *   6  db->publish_mutex    writers that wait for their predecessor
- *   7  vs.obsolete_mutex, events.mutex, locks of the caches, of the arena, of
- * the env
+ *   7  vs.obsolete_mutex, events.mutex, reclaim.mutex, locks of the caches, of
+ * the arena, of the env
  *
  * No lock is held over data I/O except: write_mutex over the append to the log
  * and the creation of a log, apply_mutex over the manifest.
@@ -148,6 +148,23 @@ struct prefetch {
 	bool running; /* the same: the work was given away */
 };
 
+/* Range deletions that are kept to stand for all. */
+#define RECLAIM_RANGES 64
+
+/* What was deleted since the memtable was last looked at: see reclaim.c. */
+struct reclaim {
+	struct mutex mutex;
+	struct buf keys; /* start and end of each; protected by mutex */
+	unsigned kept;   /* protected by mutex */
+	_Atomic uint32_t ranges;
+	_Atomic uint64_t deletes;
+	_Atomic uint64_t since_ns; /* of the first; 0: nothing */
+	uint64_t carried;          /* the flush thread's */
+	/* Estimates of what tables hide; protected by db->mutex. */
+	uint64_t epoch;
+	bool estimate_due, held;
+};
+
 struct lsm_db {
 	/* Read by every reader, changed rarely. */
 	_Alignas(CACHE_LINE) _Atomic(struct superversion *) sv;
@@ -232,6 +249,7 @@ struct lsm_db {
 	struct ahead ahead; /* ready once there is a cache */
 	struct prefetch prefetch;
 	struct rate_limiter *limiter, *collect_limiter;
+	struct reclaim reclaim;
 	pthread_t flush_thread, timer_thread, *compact_threads;
 	unsigned compact_thread_count;
 	bool flush_started, timer_started;
@@ -353,6 +371,19 @@ int background_wait_flush(struct lsm_db *db, uint64_t number);
  * meanwhile. The inputs are unmarked and c is freed. */
 int background_compact_locked(struct lsm_db *db, struct compaction *c)
 	REQUIRES(db->mutex);
+
+/* ---- reclaim.c ---- */
+
+/* Any writer: these deletions are in the memtable. */
+void reclaim_note(struct lsm_db *db, const struct lsm_batch *batch);
+void reclaim_note_deletes(struct lsm_db *db, uint32_t count);
+/* When the flush thread should call reclaim_run(), which closes the memtable if
+ * what is deleted in it is worth that. UINT64_MAX: not at all. */
+uint64_t reclaim_due(struct lsm_db *db);
+void reclaim_run(struct lsm_db *db);
+/* A compaction thread, when reclaim.estimate_due was set. */
+void reclaim_estimate(struct lsm_db *db);
+void reclaim_snapshot_gone_locked(struct lsm_db *db) REQUIRES(db->mutex);
 
 /* ---- event.c ---- */
 

@@ -107,6 +107,7 @@ static void init_sync(struct lsm_db *db)
 	cond_init(&db->timer_cond);
 	mutex_init(&db->named_mutex);
 	mutex_init(&db->resume_mutex);
+	mutex_init(&db->reclaim.mutex);
 	mutex_init(&db->events.mutex);
 	cond_init(&db->events.cond);
 }
@@ -122,6 +123,7 @@ static void destroy_sync(struct lsm_db *db)
 	cond_destroy(&db->timer_cond);
 	mutex_destroy(&db->named_mutex);
 	mutex_destroy(&db->resume_mutex);
+	mutex_destroy(&db->reclaim.mutex);
 	mutex_destroy(&db->events.mutex);
 	cond_destroy(&db->events.cond);
 }
@@ -228,6 +230,7 @@ static void db_free(struct lsm_db *db)
 	}
 	rate_limiter_free(db->limiter);
 	rate_limiter_free(db->collect_limiter);
+	buf_release(&db->reclaim.keys);
 	if (db->dir)
 		env_dir_close(db->dir);
 	prefetch_release(db);
@@ -268,6 +271,7 @@ int lsm_open(const char *path, const struct lsm_options *options,
 		return err;
 	}
 	mutex_lock(&db->mutex);
+	db->reclaim.estimate_due = db->vs.current->has_ranges;
 	background_wake_locked(db);
 	mutex_unlock(&db->mutex);
 	*out = db;

@@ -59,6 +59,7 @@ void snapshot_free_locked(struct lsm_db *db, struct lsm_snapshot *s)
 	db->snapshot_count--;
 	if (s->seq <= db->vs.oldest_snapshot)
 		snapshots_note_oldest_locked(db);
+	reclaim_snapshot_gone_locked(db);
 	free(s);
 }
 
@@ -136,6 +137,7 @@ static const struct named_snapshot *find_locked(struct lsm_db *db,
 static void names_changed(void *arg) NO_TSA
 {
 	snapshots_note_oldest_locked(arg);
+	reclaim_snapshot_gone_locked(arg);
 }
 
 static int change(struct lsm_db *db, bool add, const char *name, uint64_t seq)

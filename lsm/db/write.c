@@ -352,6 +352,7 @@ int lsm_write(struct lsm_db *db, struct lsm_batch *batch,
 	      const struct lsm_write_options *options)
 {
 	bool sync = options && options->sync;
+	int err;
 
 	if (batch->err)
 		return batch->err;
@@ -359,8 +360,11 @@ int lsm_write(struct lsm_db *db, struct lsm_batch *batch,
 		return -EROFS;
 	if (!batch->count)
 		return sync ? lsm_sync(db) : db_error(db);
-	return write_rep(db, batch, batch->rep.data, batch->rep.len,
-			 batch->count, batch->data_bytes, sync);
+	err = write_rep(db, batch, batch->rep.data, batch->rep.len,
+			batch->count, batch->data_bytes, sync);
+	if (!err && (batch->deletes || batch->ranges))
+		reclaim_note(db, batch);
+	return err;
 }
 
 /* One operation without the detour through a struct lsm_batch. */
@@ -408,5 +412,9 @@ int lsm_put(struct lsm_db *db, struct lsm_slice key, struct lsm_slice value)
 
 int lsm_delete(struct lsm_db *db, struct lsm_slice key)
 {
-	return write_one(db, KIND_DELETE, key, lsm_slice(NULL, 0));
+	int err = write_one(db, KIND_DELETE, key, lsm_slice(NULL, 0));
+
+	if (!err)
+		reclaim_note_deletes(db, 1);
+	return err;
 }

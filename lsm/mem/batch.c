@@ -52,6 +52,7 @@ void lsm_batch_clear(struct lsm_batch *batch)
 	batch->count = 0;
 	batch->err = 0;
 	batch->data_bytes = 0;
+	batch->deletes = batch->ranges = 0;
 }
 
 int batch_fail(struct lsm_batch *b, int err)
@@ -136,15 +137,24 @@ int lsm_batch_delete(struct lsm_batch *batch, struct lsm_slice key)
 {
 	if (!key_ok(key))
 		return batch_fail(batch, -EINVAL);
+	batch->deletes++;
 	return append(batch, KIND_DELETE, key, NULL, 0, 0);
 }
 
 int lsm_batch_delete_range(struct lsm_batch *batch, struct lsm_slice start,
 			   struct lsm_slice end)
 {
+	size_t at;
+	int err;
+
 	if (!key_ok(start) || !key_ok(end) || slice_cmp(start, end) >= 0)
 		return batch_fail(batch, -EINVAL);
-	return append(batch, KIND_RANGE_DELETE, start, &end, 1, end.len);
+	at = batch->rep.len;
+	err = append(batch, KIND_RANGE_DELETE, start, &end, 1, end.len);
+	if (!err && batch->ranges < BATCH_RANGES)
+		batch->range_at[batch->ranges] = at;
+	batch->ranges += !err;
+	return err;
 }
 
 uint32_t lsm_batch_count(const struct lsm_batch *batch)

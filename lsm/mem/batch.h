@@ -24,12 +24,17 @@
 
 struct blob_pins;
 
+#define BATCH_RANGES 4
+
 struct lsm_batch {
 	struct buf rep; /* header and operations; always >= the header */
 	uint32_t count;
 	int err; /* first error of an append; lsm_write returns it */
 	/* Key and value bytes, for statistics. */
 	uint64_t data_bytes;
+	/* Deletions, and where in rep the first range deletions are. */
+	uint32_t deletes, ranges;
+	size_t range_at[BATCH_RANGES];
 	/* The blob files that handles in it lead into, kept from being deleted
 	 * until unpin() is told that the handles are gone; NULL: none. */
 	struct blob_pins *pins;

@@ -77,14 +77,16 @@ static int collect_ranges(struct work *w)
 	return err;
 }
 
-/* Is there a tombstone newer than seq that everybody sees? */
+/* Is there a tombstone newer than all of the table, and no snapshot that sees
+ * some of it but not the tombstone? */
 static bool hides(const struct compact_env *env, const struct frag *f,
-		  uint64_t seq)
+		  const struct sst_meta *m)
 {
+	size_t stripe = snapshot_stripe(env, m->min_seq);
 	uint32_t i;
 
-	for (i = 0; i < f->seq_count && f->seqs[i] > seq; i++)
-		if (!snapshot_stripe(env, f->seqs[i]))
+	for (i = 0; i < f->seq_count && f->seqs[i] > m->max_seq; i++)
+		if (snapshot_stripe(env, f->seqs[i]) == stripe)
 			return true;
 	return false;
 }
@@ -116,8 +118,7 @@ static bool wholly_hidden(const struct work *w, const struct table_file *f)
 		const struct frag *g = &w->frags.frag[i];
 		int c;
 
-		if (slice_cmp(g->start, at) > 0 ||
-		    !hides(w->env, g, m->max_seq))
+		if (slice_cmp(g->start, at) > 0 || !hides(w->env, g, m))
 			return false;
 		at = g->end;
 		c = slice_cmp(at, buf_slice(&m->largest));

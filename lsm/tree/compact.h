@@ -92,6 +92,20 @@ void level_targets(const struct version *v, const struct tree_options *o,
  * others away would free. */
 uint64_t collectable_bytes(const struct version *v);
 bool collect_contains(const uint64_t *files, unsigned count, uint64_t file);
+/*
+ * Estimates what range tombstones of v hide, where that is not known for this
+ * epoch; the picker goes by it. True: a snapshot keeps some of it, so it should
+ * be asked again, with another epoch, when one has gone. Opens tables. Without
+ * vs->mutex.
+ */
+bool version_estimate_hidden(struct version *v, const uint64_t *snapshots,
+			     size_t snapshot_count, uint64_t epoch);
+/* Hidden bytes that are worth a flush or a compaction. */
+uint64_t worth_reclaiming(const struct version *v);
+/* What an entry takes in the mean, with its value. */
+double mean_entry_bytes(const struct version *v);
+/* The most that one table hides. With vs->mutex. */
+uint64_t most_hidden(const struct version *v);
 /* Learns from a compaction that is to be installed how much values of level 0
  * hide. With vs->mutex. */
 void collect_note_hidden(struct version_set *vs, const struct compaction *c,

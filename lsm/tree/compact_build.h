@@ -55,6 +55,13 @@ bool level0_busy(const struct version *v);
 size_t level0_close(const struct version *v, struct table_file **in, size_t n,
 		    struct bounds *b);
 
+/* ---- hidden.c ---- */
+
+/* Brings down the tombstones that hide most, when that is worth it; *level0:
+ * they are in level 0. */
+struct compaction *pick_hiding(struct version_set *vs,
+			       const struct tree_options *o, bool *level0);
+
 /* ---- compact_collect.c: emptying blob files ---- */
 
 /* Condemns files when enough is dead and no set is being worked on. free_pass:

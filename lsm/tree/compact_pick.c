@@ -110,11 +110,20 @@ pick_level0(struct version_set *vs, const struct tree_options *o, unsigned base)
  * merge it early. A few tombstones are not: they wait for company. */
 static bool level0_scans_badly(const struct version *v)
 {
-	for (size_t i = 0; i < v->count[0]; i++)
-		if (v->level[0][i]->dense &&
-		    v->level[0][i]->meta.deletions >= LEVEL0_DENSE_MIN)
+	double hidden = 0;
+
+	for (size_t i = 0; i < v->count[0]; i++) {
+		const struct table_file *f = v->level[0][i];
+
+		if (!f->dense)
+			continue;
+		if (f->meta.deletions >= LEVEL0_DENSE_MIN)
 			return true;
-	return false;
+		hidden += (double)f->meta.deletions;
+	}
+	/* Or that what they delete is worth it. */
+	return hidden > 0 &&
+	       hidden * mean_entry_bytes(v) >= (double)worth_reclaiming(v);
 }
 
 /* ---- levels >= 1 -------------------------------------------------------- */
@@ -219,21 +228,28 @@ static bool level0_hides_values(const struct version_set *vs, unsigned base)
 	       (double)v->blob_live_bytes > values;
 }
 
-static struct compaction *pick_blob(struct version_set *vs,
-				    const struct tree_options *o, unsigned base)
+/* What range tombstones hide first: that goes without being read. */
+static struct compaction *
+pick_space(struct version_set *vs, const struct tree_options *o, unsigned base)
 {
 	bool level0;
-	struct compaction *c = pick_collect(vs, o, &level0);
+	struct compaction *c = pick_hiding(vs, o, &level0);
 
+	if (!c && !level0)
+		c = pick_collect(vs, o, &level0);
 	return c || !level0 ? c : pick_level0(vs, o, base);
 }
 
-/* How urgent it is to empty blob files: 1 at a quarter of what is live. */
+/* How urgent it is to get space back: 1 when a quarter of what is live could
+ * be had. */
 static double garbage_score(const struct version *v)
 {
-	return v->blob_count ? 4 * (double)collectable_bytes(v) /
-				       (double)(v->blob_live_bytes + 1)
-			     : 0;
+	uint64_t live = v->blob_live_bytes + 1;
+
+	for (unsigned level = 0; level < LSM_LEVELS; level++)
+		live += v->bytes[level];
+	return 4 * (double)(collectable_bytes(v) + most_hidden(v)) /
+	       (double)live;
 }
 
 /* ---- choosing ----------------------------------------------------------- */
@@ -282,7 +298,7 @@ static struct compaction *pick_idle(struct version_set *vs,
 			    !level0_busy(v)
 		    ? pick_level0(vs, o, base)
 		    : pick_dense(vs, o, base);
-	return c ? c : pick_blob(vs, o, base);
+	return c ? c : pick_space(vs, o, base);
 }
 
 struct compaction *compact_pick(struct version_set *vs,
@@ -306,7 +322,7 @@ struct compaction *compact_pick(struct version_set *vs,
 			if (score[level] > score[best])
 				best = level;
 		if (garbage >= 1 && garbage > score[best]) {
-			c = pick_blob(vs, o, base);
+			c = pick_space(vs, o, base);
 			if (c)
 				c->score = garbage;
 			garbage = 0;

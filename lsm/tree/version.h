@@ -39,6 +39,10 @@ struct table_file {
 	bool compacting;       /* protected by vs->mutex */
 	/* More than half of its entries are tombstones; immutable. */
 	bool dense;
+	/* Bytes below that its range tombstones hide, see hidden.c, as of this
+	 * level and state of the snapshots. Protected by vs->mutex. */
+	uint64_t hides, hides_epoch;
+	unsigned hides_level;
 	/* To be unlinked with the last reference; protected by vs->mutex, and
 	 * final once no version holds the table. */
 	bool dropped;
