@@ -211,6 +211,14 @@ struct lsm_options {
 	 * memtable is written out although it is not full, so that the space
 	 * comes back while the store is idle. 0: 5000 ms; UINT32_MAX: never. */
 	uint32_t reclaim_interval_ms;
+	/*
+	 * A batch with at least so many bytes of values that are to leave the
+	 * tree writes them into a blob file itself, beside other writers, and
+	 * only their handles go through the log: they are written once. A disk
+	 * that is full then fails that batch alone. 0: 64 KiB; UINT32_MAX:
+	 * never.
+	 */
+	uint32_t blob_direct_bytes;
 	unsigned compaction_threads; /* beside the flush thread; 0: 1 */
 	/* Compactions write at most this fast together, bytes/s. Flushes are
 	 * not held up: memory waits for them. 0: no limit. */
@@ -287,6 +295,11 @@ LSM_PUBLIC int lsm_batch_putv(struct lsm_batch *batch, struct lsm_slice key,
 LSM_PUBLIC int lsm_batch_put_shared(struct lsm_batch *batch,
 				    struct lsm_slice key,
 				    const struct lsm_iter *it);
+/* The value is not copied: its bytes must stay as they are until the batch is
+ * cleared or freed. Saves all copies of it when the batch is written directly
+ * (lsm_options.blob_direct_bytes). */
+LSM_PUBLIC int lsm_batch_put_ref(struct lsm_batch *batch, struct lsm_slice key,
+				 struct lsm_slice value);
 LSM_PUBLIC int lsm_batch_delete(struct lsm_batch *batch, struct lsm_slice key);
 /* Deletes every key k with start <= k < end, at a cost that does not depend
  * on how many there are. */
@@ -294,7 +307,8 @@ LSM_PUBLIC int lsm_batch_delete_range(struct lsm_batch *batch,
 				      struct lsm_slice start,
 				      struct lsm_slice end);
 LSM_PUBLIC uint32_t lsm_batch_count(const struct lsm_batch *batch);
-LSM_PUBLIC size_t lsm_batch_size(const struct lsm_batch *batch); /* bytes */
+/* Bytes, values that are not copied included. */
+LSM_PUBLIC size_t lsm_batch_size(const struct lsm_batch *batch);
 
 struct lsm_write_options {
 	/* Return only when the batch, and so everything before it, survives
@@ -525,11 +539,14 @@ struct lsm_stats {
 	uint64_t flushes, flush_written_bytes;
 	uint64_t compactions, compact_read_bytes, compact_written_bytes;
 	uint64_t trivial_moves;
-	/* In blob files, of what flushes and compactions wrote; and values
-	 * that compactions moved from one blob file to another. */
+	/* In blob files; and values that compactions moved from one blob file
+	 * to another. */
 	uint64_t blob_written_bytes, blob_collected_bytes;
 	/* Of blob_written_bytes, what those moves wrote. */
 	uint64_t blob_moved_bytes;
+	/* Blob bytes that bulk writes wrote themselves; also in
+	 * blob_written_bytes, but not in what flushes and compactions wrote. */
+	uint64_t blob_direct_bytes;
 	uint64_t gets, get_hits;
 	uint64_t cache_hits, cache_misses, bloom_useful, bloom_checked;
 	uint64_t stall_ns; /* time writers spent waiting for the tree */

@@ -115,17 +115,39 @@ static bool wait_writers(struct flush_job *j)
 				nanosleep(&pause, NULL);
 		}
 	}
+	for (unsigned i = 0; i < j->count; i++)
+		db_direct_wait(j->mems[i]);
 	return true;
 }
 
-/* The tables that an edit adds. */
+/* The tables that an edit adds. Files of bulk writes were there. */
 static void count_out(struct lsm_event *e, const struct version_edit *edit)
 {
 	e->tables_out = (unsigned)edit->added_count;
 	for (size_t i = 0; i < edit->added_count; i++)
 		e->bytes_out += edit->added[i].meta.file_bytes;
 	for (size_t i = 0; i < edit->blob_count; i++)
-		e->bytes_out += edit->blobs[i].meta.file_bytes;
+		if (!edit->blobs[i].keep)
+			e->bytes_out += edit->blobs[i].meta.file_bytes;
+}
+
+/* Seals the files of bulk writes. Values in one that cannot be made durable any
+ * more are moved, by env asking m. */
+static int flush_direct(struct flush_job *j, struct compact_env *env,
+			struct direct_mover *m)
+{
+	bool move = false;
+	int err = 0;
+
+	for (unsigned i = 0; i < j->count && !err; i++)
+		err = db_direct_seal(j->mems[i], &move);
+	*m = (struct direct_mover){
+		.db = j->db, .mems = j->mems, .count = j->count};
+	if (move) {
+		env->keep_handle = db_direct_keep_handle;
+		env->keep_arg = m;
+	}
+	return err;
 }
 
 static int flush_build(struct flush_job *j, struct version_edit *edit,
@@ -136,6 +158,7 @@ static int flush_build(struct flush_job *j, struct version_edit *edit,
 	struct compact_env env = {
 		.vs = &db->vs, .options = &db->tree_opt, .stop = &db->stop};
 	uint64_t *snapshots = NULL;
+	struct direct_mover mover;
 	int err;
 
 	mutex_lock(&db->mutex);
@@ -146,7 +169,12 @@ static int flush_build(struct flush_job *j, struct version_edit *edit,
 	env.snapshots = snapshots;
 	for (unsigned i = 0; i < j->count; i++)
 		tables[i] = j->mems[i]->table;
-	err = flush_memtables(&env, tables, j->count, edit);
+	err = flush_direct(j, &env, &mover);
+	if (!err)
+		err = flush_memtables(&env, tables, j->count, edit);
+	blob_view_release(&db->vs, &mover.view);
+	for (unsigned i = 0; i < j->count && !err; i++)
+		err = db_direct_add(j->mems[i], edit);
 	*written = env.written_bytes;
 	mutex_lock(&db->mutex);
 	db->blob_written += env.blob_bytes;
@@ -179,8 +207,10 @@ static int flush_run(struct flush_job *j, uint64_t *written,
 	free(j->fresh);
 	if (err)
 		return err;
-	for (unsigned i = 0; i < j->count; i++)
+	for (unsigned i = 0; i < j->count; i++) {
+		db_direct_flushed(db, j->mems[i]);
 		db_mem_put(j->mems[i]);
+	}
 	wal_synced_by_flush(db, j->next_base);
 	db_wal_drop_below(db, j->next_wal);
 	sv_reap(db);

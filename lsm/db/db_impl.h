@@ -11,8 +11,8 @@
  *   4  db->vs.apply_mutex   one manifest edit at a time
  *   5  db->mutex            memtable list, version, snapshots, background
  *   6  db->publish_mutex    writers that wait for their predecessor
- *   7  vs.obsolete_mutex, events.mutex, reclaim.mutex, locks of the caches, of
- * the arena, of the env
+ *   7  db->pack_mutex, vs.obsolete_mutex, events.mutex, reclaim.mutex, locks of
+ * the caches, of the arena, of the env
  *
  * No lock is held over data I/O except: write_mutex over the append to the log
  * and the creation of a log, apply_mutex over the manifest.
@@ -50,6 +50,7 @@
 #include "lsm/mem/batch.h"
 #include "lsm/mem/memtable.h"
 #include "lsm/table/ahead.h"
+#include "lsm/table/blob_direct.h"
 #include "lsm/table/cache.h"
 #include "lsm/table/table_cache.h"
 #include "lsm/tree/compact.h"
@@ -66,6 +67,25 @@
 #define DB_COPY_MAX 4096
 #define DB_STRIPES  32
 
+/*
+ * A blob file that bulk writes fill (direct.c). It belongs to one memtable, by
+ * its log, and no version lists it before that memtable is in tables.
+ */
+struct db_direct {
+	struct blob_direct *blob;
+	_Atomic uint32_t refs;
+	_Atomic uint32_t writers; /* between reserving and having written */
+	uint64_t wal_number;
+	struct db_direct *next;       /* older, of the memtable; immutable */
+	struct db_direct *next_dirty; /* protected by db->write_mutex */
+	bool dirty; /* protected by db->write_mutex: in db->dirty_direct */
+	struct db_direct *next_sync; /* the syncing thread's */
+	bool name_durable;           /* the same */
+	uint64_t live; /* the flushing thread's: tables refer to that */
+	/* Its memtable is in tables: no log needs it any more. */
+	_Atomic bool flushed;
+};
+
 /* A memtable and what the database must know of it. */
 struct db_mem {
 	struct lsm_db *db;
@@ -78,6 +98,10 @@ struct db_mem {
 	_Atomic uint64_t charged; /* bytes told to cache_charge() */
 	/* Files that handles in it lead into; protected by db->mutex. */
 	struct blob_pins pins;
+	/* Blob files that bulk writes put its values into: newest first, one
+	 * reference each. Pushed to with db->write_mutex. */
+	_Atomic(struct db_direct *) direct;
+	uint64_t direct_bytes; /* in them; protected by db->write_mutex */
 };
 
 /* A log that is being written, or was and is not yet obsolete. */
@@ -193,6 +217,14 @@ struct lsm_db {
 	uint64_t writes, batches;  /* protected by write_mutex */
 	uint64_t write_bytes;      /* protected by write_mutex */
 	uint64_t wal_closed_bytes; /* protected by write_mutex */
+	uint64_t direct_written;   /* protected by write_mutex */
+	/* Direct files with committed blocks that are not synced, a reference
+	 * each; protected by write_mutex. */
+	struct db_direct *dirty_direct;
+
+	struct mutex pack_mutex;
+	struct direct_pack *packs; /* protected by pack_mutex; to be used */
+	unsigned pack_count;       /* the same */
 
 	_Alignas(CACHE_LINE) struct mutex publish_mutex;
 	struct cond publish_cond;
@@ -326,6 +358,79 @@ int share_keep(struct lsm_db *db, struct db_mem *m,
 /* m is in a table, which refers to the files. */
 void share_flushed_locked(struct lsm_db *db, struct db_mem *m)
 	REQUIRES(db->mutex);
+
+struct direct_write;
+
+/* Takes the writers' lock. */
+void db_lock_writers(struct lsm_db *db) ACQUIRE(db->write_mutex);
+/*
+ * Logs, applies and publishes an encoded batch of count operations; its header
+ * is written here. batch: whose it is, or NULL. w, may be NULL: what was
+ * written for it into direct files; -ESTALE: these no longer belong to the
+ * active memtable, nothing was done.
+ */
+int db_write_rep(struct lsm_db *db, const struct lsm_batch *batch, uint8_t *rep,
+		 size_t len, uint32_t count, uint64_t data_bytes, bool sync,
+		 struct direct_write *w);
+
+/* ---- direct.c: bulk writes ---- */
+
+/* Is the batch one that writes its large values itself? */
+bool direct_wanted(const struct lsm_db *db, const struct lsm_batch *batch);
+/* As lsm_write(). */
+int direct_write(struct lsm_db *db, struct lsm_batch *batch, bool sync);
+/* Do its blocks lie in files of the active memtable? 0, -ESTALE or -ENOMEM;
+ * after 0 direct_commit_locked() cannot fail. */
+int direct_prepare_locked(struct lsm_db *db, const struct direct_write *w)
+	REQUIRES(db->write_mutex);
+/* The record that names its blocks was appended. */
+void direct_commit_locked(struct lsm_db *db, struct direct_write *w)
+	REQUIRES(db->write_mutex);
+/* At the end, when nobody writes any more. */
+void direct_packs_free(struct lsm_db *db);
+
+/* ---- direct_file.c: the files of bulk writes ---- */
+
+/* One reference; takes blob. */
+struct db_direct *db_direct_new(struct blob_direct *blob, uint64_t wal_number);
+void db_direct_put(struct db_direct *d);
+/* To the files of m, which takes the reference. */
+void db_direct_push(struct db_mem *m, struct db_direct *d);
+/* The file, or NULL; the caller holds or is pinned to m. */
+struct db_direct *db_direct_find(const struct db_mem *m, uint64_t number);
+/* Takes the dirty files, which are so no more, as a list by next_sync. */
+struct db_direct *db_direct_take_dirty_locked(struct lsm_db *db)
+	REQUIRES(db->write_mutex);
+/* Makes files of such a list durable, and their names. 0 or the first error. */
+int db_direct_sync(struct lsm_db *db, struct db_direct *list);
+/* Ends with the list. */
+void db_direct_put_list(struct db_direct *list);
+/* Waits for those who are writing into files of m. */
+void db_direct_wait(const struct db_mem *m);
+/* Before a flush: seals the files of m. A file that can no longer be made
+ * durable stays as it is, and *move is set: its values have to go elsewhere. An
+ * error when move is NULL. */
+int db_direct_seal(const struct db_mem *m, bool *move);
+/* For compact_env.keep_handle, when move was set; arg is a struct
+ * direct_mover. */
+struct direct_mover {
+	struct lsm_db *db;
+	struct db_mem *const *mems;
+	unsigned count;
+	struct blob_view view; /* to be released */
+};
+int db_direct_keep_handle(void *arg, struct lsm_slice handle,
+			  struct lsm_slice *value);
+/* Adds to edit, which adds tables, the files of m that they refer to. */
+int db_direct_add(const struct db_mem *m, struct version_edit *edit);
+/* After that edit: deletes the files of m that it did not add. */
+void db_direct_flushed(struct lsm_db *db, const struct db_mem *m);
+
+/* ---- value.c ---- */
+
+/* As version_blob_value(), for a handle found anywhere in sv. */
+int sv_blob_value(struct superversion *sv, struct lsm_slice handle, bool fill,
+		  struct blob_view *view, struct lsm_slice *value);
 
 /* ---- pace.c ---- */
 

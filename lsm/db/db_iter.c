@@ -449,8 +449,8 @@ struct lsm_slice lsm_iter_key(const struct lsm_iter *it)
 static void resolve(struct lsm_iter *it)
 {
 	struct lsm_slice value;
-	int err = version_blob_value(it->sv->version, it->value,
-				     !it->no_fill_cache, &it->blob, &value);
+	int err = sv_blob_value(it->sv, it->value, !it->no_fill_cache,
+				&it->blob, &value);
 
 	it->handle = it->value;
 	it->resolved = true;

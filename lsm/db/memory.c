@@ -39,12 +39,21 @@ struct db_mem *db_mem_new(struct lsm_db *db, uint64_t wal_number,
 
 void db_mem_put(struct db_mem *m)
 {
+	struct db_direct *d;
+
 	/* acq_rel: pairs with itself, so that the last one sees all writes of
 	 * those who left before it. */
 	if (atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	d = atomic_load_explicit(&m->direct, memory_order_relaxed);
 	memtable_put_ref(m->table);
 	free(m->pins.files); /* left over when the store is closed */
+	while (d) {
+		struct db_direct *next = d->next;
+
+		db_direct_put(d);
+		d = next;
+	}
 	cache_charge(m->db->cache, -(int64_t)atomic_load_explicit(
 					   &m->charged, memory_order_relaxed));
 	free(m);

@@ -99,6 +99,7 @@ static int lock_directory(struct lsm_db *db, const char *path)
 static void init_sync(struct lsm_db *db)
 {
 	mutex_init(&db->write_mutex);
+	mutex_init(&db->pack_mutex);
 	mutex_init(&db->publish_mutex);
 	cond_init(&db->publish_cond);
 	mutex_init(&db->mutex);
@@ -115,6 +116,7 @@ static void init_sync(struct lsm_db *db)
 static void destroy_sync(struct lsm_db *db)
 {
 	mutex_destroy(&db->write_mutex);
+	mutex_destroy(&db->pack_mutex);
 	mutex_destroy(&db->publish_mutex);
 	cond_destroy(&db->publish_cond);
 	mutex_destroy(&db->mutex);
@@ -211,6 +213,10 @@ static void db_free(struct lsm_db *db)
 		db_mem_put(db->imm[i]);
 	if (db->active)
 		db_mem_put(db->active);
+	mutex_lock(&db->write_mutex);
+	db_direct_put_list(db_direct_take_dirty_locked(db));
+	mutex_unlock(&db->write_mutex);
+	direct_packs_free(db);
 	while (db->oldest_wal) {
 		struct db_wal *w = db->oldest_wal;
 

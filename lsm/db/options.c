@@ -78,6 +78,8 @@ void options_complete(struct lsm_options *o)
 		bound(o->blob_file_bytes, 256 * MIB, 4 * KIB, UINT64_MAX / 4);
 	if (!o->reclaim_interval_ms)
 		o->reclaim_interval_ms = 5000;
+	if (!o->blob_direct_bytes)
+		o->blob_direct_bytes = 64 << 10;
 	if (!o->wal_sync_interval_ms)
 		o->wal_sync_interval_ms = 1000;
 }

@@ -185,8 +185,7 @@ static int resolve(struct lsm_db *db, struct superversion *sv,
 {
 	struct blob_view view = {0};
 	struct lsm_slice value;
-	int err =
-		version_blob_value(sv->version, sst->data, true, &view, &value);
+	int err = sv_blob_value(sv, sst->data, true, &view, &value);
 
 	sst_pin_release(sst, db->cache);
 	if (err) {

@@ -15,6 +15,9 @@
  * log had been synced, the gap is no lost tail but damage, as is a gap inside a
  * log, or a sequence that goes back.
  *
+ * A record may point to values in blob files that bulk writes filled; where
+ * they are missing history ends as well: see recover_direct.h.
+ *
  * What was replayed is written to level 0 before the store opens, together with
  * one edit of the manifest that makes all old logs obsolete: so no second
  * recovery ever meets logs of two lives. Read-only, it stays in memory.
@@ -23,20 +26,24 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "lsm/db/db_impl.h"
+#include "lsm/db/recover_direct.h"
 
 struct replay {
 	struct lsm_db *db;
+	const struct log_list *logs;
+	struct direct_replay direct;
 	struct db_mem *mem;
 	struct version_edit edit; /* tables made on the way */
 	uint64_t next_seq;        /* that the next record must begin with */
 	bool gap;                 /* history has ended */
+	bool ended; /* the same, in the middle of the last log that counts */
 	uint64_t records, ignored;
 	uint64_t flush_written;
 };
 
 struct log_list {
 	struct version_set *vs;
+	struct direct_replay *direct;
 	uint64_t *numbers; /* ascending, after sorting */
 	size_t count, cap;
 };
@@ -46,7 +53,11 @@ static int note_log(void *arg, const char *name, uint64_t bytes)
 	struct log_list *l = arg;
 	uint64_t number;
 
-	if (file_name_parse(name, &number) != FILE_WAL)
+	enum file_kind kind = file_name_parse(name, &number);
+
+	if (kind == FILE_BLOB)
+		return direct_replay_note(l->direct, number);
+	if (kind != FILE_WAL)
 		return 0;
 	version_set_use_file(l->vs, number);
 	if (l->count == l->cap) {
@@ -124,9 +135,33 @@ static int make_room(struct replay *rp)
 	return 0;
 }
 
+/* Do the values lie where the batch says? LSM_END: history ends before it. */
+static int replay_handles(struct replay *rp, struct wal_reader *r,
+			  uint64_t number, const char *name,
+			  struct lsm_slice rep)
+{
+	const struct log_list *l = rp->logs;
+	size_t first = 0;
+	int err;
+
+	while (first < l->count && l->numbers[first] < rp->db->vs.log_number)
+		first++;
+	err = direct_replay_batch(&rp->direct, l->numbers + first,
+				  l->count - first, number, name,
+				  wal_reader_offset(r), rep);
+	if (err == LSM_END)
+		logger_printf(&rp->db->log, LSM_LOG_WARN,
+			      "%s: values written beside the record before "
+			      "offset %" PRIu64
+			      " did not reach the disk; it and what follows "
+			      "is left out",
+			      name, wal_reader_offset(r));
+	return err;
+}
+
 static int replay_record(struct replay *rp, struct wal_reader *r,
-			 const char *name, uint64_t offset, bool first,
-			 struct lsm_slice rep)
+			 uint64_t number, const char *name, uint64_t offset,
+			 bool first, struct lsm_slice rep)
 {
 	const struct logger *log = &rp->db->log;
 	struct batch_reader b;
@@ -150,6 +185,11 @@ static int replay_record(struct replay *rp, struct wal_reader *r,
 	if (rp->gap) {
 		rp->ignored++;
 		return 0;
+	}
+	err = replay_handles(rp, r, number, name, rep);
+	if (err) {
+		rp->ended = err == LSM_END;
+		return err;
 	}
 	err = memtable_apply(rp->mem->table, rep);
 	if (err == -EUCLEAN)
@@ -178,14 +218,15 @@ static int replay_log(struct replay *rp, uint64_t number)
 		offset = wal_reader_offset(r);
 		err = wal_reader_next(r, &rep);
 		if (!err)
-			err = replay_record(rp, r, name, offset, first, rep);
+			err = replay_record(rp, r, number, name, offset, first,
+					    rep);
 		if (err)
 			break;
 		first = false;
 	}
 	if (err == LSM_END) {
 		err = 0;
-		if (wal_reader_torn(r))
+		if (!rp->ended && wal_reader_torn(r))
 			logger_printf(&rp->db->log, LSM_LOG_WARN,
 				      "%s: ends in an incomplete record at "
 				      "offset %" PRIu64,
@@ -203,9 +244,10 @@ static int replay_logs(struct replay *rp, const struct log_list *l)
 	rp->mem = db_mem_new(db, 0, rp->next_seq - 1);
 	if (!rp->mem)
 		return -ENOMEM;
-	for (size_t i = 0; i < l->count && !err; i++)
+	for (size_t i = 0; i < l->count && !err && !rp->ended; i++)
 		if (l->numbers[i] >= db->vs.log_number)
 			err = replay_log(rp, l->numbers[i]);
+	direct_replay_give(&rp->direct, rp->mem);
 	if (!err && rp->next_seq - 1 > SEQ_MAX)
 		err = -EUCLEAN;
 	if (rp->ignored)
@@ -260,6 +302,10 @@ static int begin_life(struct replay *rp, const struct log_list *l)
 	int err = flush_replayed(rp);
 
 	if (!err)
+		err = db_direct_seal(rp->mem, NULL);
+	if (!err)
+		err = db_direct_add(rp->mem, &rp->edit);
+	if (!err)
 		err = db_wal_new(db, &db->wal);
 	if (err)
 		return err;
@@ -286,9 +332,12 @@ static int begin_life(struct replay *rp, const struct log_list *l)
 int recover(struct lsm_db *db)
 {
 	struct replay rp = {.db = db, .next_seq = db->vs.last_seq + 1};
-	struct log_list logs = {0};
-	int err = list_logs(db, &logs);
+	struct log_list logs = {.direct = &rp.direct};
+	int err;
 
+	rp.direct.db = db;
+	rp.logs = &logs;
+	err = list_logs(db, &logs);
 	if (!err)
 		err = replay_logs(&rp, &logs);
 	if (!err && db->read_only) {
@@ -305,6 +354,7 @@ int recover(struct lsm_db *db)
 			      rp.records, rp.next_seq - 1);
 	if (rp.mem)
 		db_mem_put(rp.mem);
+	direct_replay_release(&rp.direct);
 	version_edit_release(&rp.edit);
 	free(logs.numbers);
 	return err;

@@ -28,8 +28,11 @@ struct repair_blob {
 	struct blob_slot slot;
 	struct blob_meta meta;
 	uint64_t live; /* bytes of values in the new state */
-	bool bad;      /* something in it cannot be read */
-	bool lost;     /* nothing in it can */
+	/* Without index and footer, as a bulk write leaves it until its log is
+	 * no longer needed: blocks are read by their handles. Or NULL. */
+	struct blob_reader *unsealed;
+	bool bad;  /* something in it cannot be read */
+	bool lost; /* nothing in it can */
 };
 
 struct repair {
@@ -90,6 +93,9 @@ int repair_logs(struct repair *r);
 /* For compact_env.keep_handle; arg is the repair. */
 int repair_keep_handle(void *arg, struct lsm_slice handle,
 		       struct lsm_slice *value);
+/* Can the batch of a log be used: are the values of bulk writes there that it
+ * points to? 1, 0 or -errno. */
+int repair_check_values(struct repair *r, struct lsm_slice rep);
 /* Adds the blob files that edit's tables refer to. */
 int repair_add_blobs(struct repair *r, struct version_edit *edit);
 /* Renames bad ones of which nothing is used any more. */

@@ -5,7 +5,9 @@
  * is counted, so that the new manifest's live bytes are exact.
  *
  * Sound files stay as they are. Out of a damaged one what can be read moves
- * into a new file, and it is set aside.
+ * into a new file, and it is set aside. What a bulk write had put beside a log
+ * moves as well, as no manifest names the file; the next open deletes it. If
+ * its footer is all that is damaged of a file it looks just like that.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -42,6 +44,30 @@ static struct repair_blob *find_blob(struct repair *r, uint64_t number)
 	return b ? *b : NULL;
 }
 
+static bool is_known(const struct repair *r, uint64_t number)
+{
+	for (size_t i = 0; i < r->state.blob_count; i++)
+		if (r->state.blobs[i].file->meta.number == number)
+			return true;
+	return false;
+}
+
+/* Without a footer. 0, damage when there is no file, or another error. */
+static int look_at_unsealed(struct repair *r, struct repair_blob *b,
+			    const char *name)
+{
+	int err = blob_reader_open_unsealed(r->dir, name, b->slot.number,
+					    r->cache, NULL, &b->unsealed);
+
+	if (err == -ENOENT)
+		return -EUCLEAN;
+	if (!err && is_known(r, b->slot.number)) {
+		repair_say(r, "%s: damaged: what can be read is moved", name);
+		r->damaged = b->bad = true;
+	}
+	return err;
+}
+
 /* Opens it for the first time; one that does not open is bad. */
 static int look_at_blob(struct repair *r, struct repair_blob *b)
 {
@@ -60,6 +86,8 @@ static int look_at_blob(struct repair *r, struct repair_blob *b)
 		r->damaged = b->bad = true;
 		return 0;
 	}
+	if (repair_is_damage(err))
+		err = look_at_unsealed(r, b, name);
 	if (!repair_is_damage(err))
 		return err;
 	repair_say(r, "%s: damaged or missing: the values in it are lost",
@@ -95,37 +123,89 @@ static void drop_block(struct repair *r)
 	r->block = NULL;
 }
 
+static int get_blob(struct repair *r, uint64_t number, struct repair_blob **b)
+{
+	*b = find_blob(r, number);
+	return *b ? 0 : add_blob(r, number, b);
+}
+
+/* The value, in r->block; the file is not lost. */
+static int read_value(struct repair *r, struct repair_blob *b,
+		      const struct blob_handle *h, struct lsm_slice *value)
+{
+	struct blob_reader *reader = b->unsealed;
+	int err = 0;
+
+	drop_block(r);
+	if (reader)
+		blob_reader_ref(reader);
+	else
+		err = blob_files_get(&r->vs.blobs, &b->slot, &reader);
+	if (err)
+		return err;
+	err = blob_reader_block(reader, h, true, &r->block);
+	blob_reader_put(reader);
+	return err ? err : blob_value(h, r->block, value);
+}
+
+static int check_value(struct repair *r, struct lsm_slice handle)
+{
+	struct repair_blob *b;
+	struct lsm_slice value;
+	struct blob_handle h;
+	int err;
+
+	if (!blob_handle_decode(&h, handle))
+		return 0;
+	err = get_blob(r, h.file, &b);
+	if (err)
+		return err;
+	if (b->lost)
+		return 0;
+	/* Damage in other files is for who writes the value. */
+	if (!b->unsealed)
+		return 1;
+	err = read_value(r, b, &h, &value);
+	return !err ? 1 : repair_is_damage(err) ? 0 : err;
+}
+
+int repair_check_values(struct repair *r, struct lsm_slice rep)
+{
+	struct batch_reader b;
+	struct batch_op op;
+	int ok = 1;
+
+	if (batch_reader_init(&b, rep))
+		return 0;
+	while (ok == 1 && !batch_reader_next(&b, &op))
+		if (op.kind == KIND_BLOB)
+			ok = check_value(r, op.value);
+	drop_block(r);
+	return ok;
+}
+
 int repair_keep_handle(void *arg, struct lsm_slice handle,
 		       struct lsm_slice *value)
 {
 	struct repair *r = arg;
 	struct blob_handle h;
-	struct blob_reader *reader;
 	struct repair_blob *b;
-	int err = 0;
+	int err;
 
-	drop_block(r);
 	if (!blob_handle_decode(&h, handle)) {
 		r->lost_values++;
 		return 0;
 	}
-	b = find_blob(r, h.file);
-	if (!b)
-		err = add_blob(r, h.file, &b);
-	if (!err && !b->lost)
-		err = blob_files_get(&r->vs.blobs, &b->slot, &reader);
+	err = get_blob(r, h.file, &b);
 	if (err)
 		return err;
 	if (b->lost) {
 		r->lost_values++;
 		return 0;
 	}
-	err = blob_reader_block(reader, &h, true, &r->block);
-	blob_reader_put(reader);
+	err = read_value(r, b, &h, value);
 	if (!err)
-		err = blob_value(&h, r->block, value);
-	if (!err)
-		return b->bad ? 2 : 1;
+		return b->bad || b->unsealed ? 2 : 1;
 	if (!repair_is_damage(err))
 		return err;
 	r->damaged = b->bad = true;
@@ -187,6 +267,8 @@ void repair_blobs_release(struct repair *r)
 {
 	drop_block(r);
 	for (size_t i = 0; i < r->blob_count; i++) {
+		if (r->blobs[i]->unsealed)
+			blob_reader_put(r->blobs[i]->unsealed);
 		blob_files_evict(&r->vs.blobs, &r->blobs[i]->slot);
 		free(r->blobs[i]);
 	}

@@ -4,7 +4,8 @@
  *
  * Every record that can be read counts, also behind a gap: recovery would end
  * the history there, but who repairs wants what there is. Of a log that is
- * damaged, what lies before the damage. Batches stay whole.
+ * damaged, what lies before the damage. Batches stay whole: one that points to
+ * values beside the log which are not there is left out.
  *
  * Without a manifest nobody says which logs are obsolete. But flushes go in the
  * order of sequences: up to the last sequence that any table holds everything
@@ -80,6 +81,15 @@ static int use_record(struct log_repair *l, struct lsm_slice rep)
 	l->last_seq = last;
 	if (last <= l->skip_seq)
 		return 0;
+	err = repair_check_values(l->r, rep);
+	if (!err)
+		repair_say(l->r,
+			   "%s: values of sequences %" PRIu64 " to %" PRIu64
+			   " did not reach the disk; they are left out",
+			   l->name, first, last);
+	if (err <= 0)
+		return err;
+	err = 0;
 	/* No entry may come twice into one memtable. */
 	if (first <= l->mem_seq)
 		err = flush(l);

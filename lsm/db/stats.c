@@ -43,6 +43,7 @@ static void add_writers(struct lsm_db *db, struct lsm_stats *s)
 	s->write_bytes = db->write_bytes;
 	for (struct db_wal *w = db->oldest_wal; w; w = w->next)
 		live += wal_writer_bytes(w->writer);
+	s->blob_direct_bytes = db->direct_written;
 	s->wal_bytes = live;
 	s->wal_written_bytes = db->wal_closed_bytes + live;
 	mutex_unlock(&db->write_mutex);
@@ -62,7 +63,7 @@ static void add_background(struct lsm_db *db, struct lsm_stats *s)
 	s->compact_read_bytes = db->compact_read;
 	s->compact_written_bytes = db->compact_written;
 	s->trivial_moves = db->trivial_moves;
-	s->blob_written_bytes = db->blob_written;
+	s->blob_written_bytes = db->blob_written + s->blob_direct_bytes;
 	s->blob_collected_bytes = db->blob_collected;
 	s->blob_moved_bytes = db->blob_moved;
 	mutex_unlock(&db->mutex);

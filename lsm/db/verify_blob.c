@@ -30,7 +30,8 @@ static int check_owner(struct check *c, const struct iter *it,
 
 	if (blob_handle_decode(&h, it->value) &&
 	    !blob_owner(&h, view->entry, &key, &seq) &&
-	    (h.shared || (slice_eq(key, it->key) && seq == tag_seq(it->tag))))
+	    (h.shared || (slice_eq(key, it->key) && (seq == BLOB_SEQ_UNKNOWN ||
+						     seq == tag_seq(it->tag)))))
 		return 0;
 	file_name(name, FILE_BLOB, view->file);
 	return log_corrupt(&c->db->log, name, view->offset,

@@ -41,23 +41,32 @@
 #define GATHER_SKIP_LOG 6
 #define GATHER_MAX_NS   ((uint64_t)100000)
 
-/* The logs that may hold unsynced bytes, oldest first, referenced; *seq is the
- * last sequence appended to them. */
-static unsigned collect(struct lsm_db *db, struct db_wal **logs, uint64_t *seq)
-{
-	unsigned n = 0;
+/* What a sync is about: logs that may hold unsynced bytes, oldest first, and
+ * how long they are; the blob files that records in them may point into; the
+ * last sequence. All referenced. */
+struct sync_job {
+	struct db_wal *logs[SYNC_LOGS_MAX];
+	uint64_t bytes[SYNC_LOGS_MAX];
+	unsigned count;
+	struct db_direct *dirty;
+	uint64_t seq;
+};
 
+static void collect(struct lsm_db *db, struct sync_job *j)
+{
 	mutex_lock(&db->write_mutex);
-	*seq = db->last_seq;
-	for (struct db_wal *w = db->oldest_wal; w && n < SYNC_LOGS_MAX;
+	j->count = 0;
+	j->seq = db->last_seq;
+	j->dirty = db_direct_take_dirty_locked(db);
+	for (struct db_wal *w = db->oldest_wal; w && j->count < SYNC_LOGS_MAX;
 	     w = w->next) {
 		if (w->clean)
 			continue;
 		atomic_fetch_add_explicit(&w->refs, 1, memory_order_relaxed);
-		logs[n++] = w;
+		j->bytes[j->count] = wal_writer_bytes(w->writer);
+		j->logs[j->count++] = w;
 	}
 	mutex_unlock(&db->write_mutex);
-	return n;
 }
 
 static int sync_names(struct lsm_db *db, struct db_wal **logs, unsigned n)
@@ -79,18 +88,22 @@ static int sync_names(struct lsm_db *db, struct db_wal **logs, unsigned n)
 
 static int lead(struct lsm_db *db)
 {
-	struct db_wal *logs[SYNC_LOGS_MAX];
-	uint64_t seq;
-	unsigned n = collect(db, logs, &seq);
-	int err = sync_names(db, logs, n);
+	struct sync_job j;
+	int err;
 
-	for (unsigned i = 0; i < n; i++) {
+	collect(db, &j);
+	/* Values before the records that point to them: recovery believes a
+	 * record that was durable without looking. */
+	err = db_direct_sync(db, j.dirty);
+	if (!err)
+		err = sync_names(db, j.logs, j.count);
+	for (unsigned i = 0; i < j.count; i++) {
 		/* All but the newest were closed for appends when they were
 		 * collected, so one sync is for good. */
 		if (!err)
-			err = wal_writer_sync(logs[i]->writer);
-		if (!err && i + 1 < n)
-			logs[i]->clean = true;
+			err = wal_writer_sync_to(j.logs[i]->writer, j.bytes[i]);
+		if (!err && i + 1 < j.count)
+			j.logs[i]->clean = true;
 	}
 	atomic_fetch_add_explicit(&db->wal_syncs, 1, memory_order_relaxed);
 	if (err) {
@@ -99,10 +112,11 @@ static int lead(struct lsm_db *db)
 		db_set_error(db, err, "syncing the log");
 		mutex_unlock(&db->write_mutex);
 	} else {
-		wal_synced_by_flush(db, seq);
+		wal_synced_by_flush(db, j.seq);
 	}
-	for (unsigned i = 0; i < n; i++)
-		db_wal_put(db, logs[i]);
+	db_direct_put_list(j.dirty);
+	for (unsigned i = 0; i < j.count; i++)
+		db_wal_put(db, j.logs[i]);
 	return err;
 }
 

@@ -23,6 +23,9 @@
  * room_bytes counts down the bytes appended until the memtable's size is looked
  * at again, so that a write does not have to add up the arena each time.
  *
+ * A batch with many large values goes the way of direct.c: it comes here with
+ * handles in their place.
+ *
  * When the log refuses, the error is sticky and the sequence numbers of the
  * failed batch are published as empty, so that nobody waits for them and no
  * later batch gets them. When a batch cannot be applied to the memtable (no
@@ -46,7 +49,7 @@
 
 /* The lock is held for a fraction of a microsecond, and going to sleep costs
  * many times that: try for a while first. */
-static void lock_writers(struct lsm_db *db) ACQUIRE(db->write_mutex) NO_TSA
+void db_lock_writers(struct lsm_db *db) NO_TSA
 {
 	for (unsigned i = 0; i < LOCK_SPINS; i++) {
 		if (!pthread_mutex_trylock(&db->write_mutex.m))
@@ -177,6 +180,13 @@ static bool can_switch(struct lsm_db *db)
 	return ok;
 }
 
+/* Values that bulk writes may put beside one memtable. Dead ones among them are
+ * found out when it is flushed. */
+static uint64_t direct_bound(const struct lsm_db *db)
+{
+	return 4 * db->opt.blob_file_bytes;
+}
+
 static int make_room_locked(struct lsm_db *db, size_t bytes)
 	REQUIRES(db->write_mutex)
 {
@@ -191,7 +201,8 @@ static int make_room_locked(struct lsm_db *db, size_t bytes)
 			break;
 		used = memtable_bytes(db->active->table);
 		db_mem_charge(db->active, used);
-		if (used < db->opt.write_buffer_bytes ||
+		if ((used < db->opt.write_buffer_bytes &&
+		     db->active->direct_bytes < direct_bound(db)) ||
 		    memtable_empty(db->active->table)) {
 			mutex_lock(&db->mutex);
 			last = db->imm_count + 1 >= db->opt.write_buffer_count;
@@ -300,11 +311,9 @@ static int apply(struct lsm_db *db, struct db_mem *mem, struct lsm_slice rep,
 	return append_err;
 }
 
-/* rep: an encoded batch of count operations; its header is written here. batch:
- * whose it is, or NULL. */
-static int write_rep(struct lsm_db *db, const struct lsm_batch *batch,
-		     uint8_t *rep, size_t len, uint32_t count,
-		     uint64_t data_bytes, bool sync)
+int db_write_rep(struct lsm_db *db, const struct lsm_batch *batch, uint8_t *rep,
+		 size_t len, uint32_t count, uint64_t data_bytes, bool sync,
+		 struct direct_write *w)
 {
 	struct db_mem *mem;
 	uint64_t first, last;
@@ -314,8 +323,10 @@ static int write_rep(struct lsm_db *db, const struct lsm_batch *batch,
 		return -EINVAL;
 	pace_write(db, len);
 
-	lock_writers(db);
+	db_lock_writers(db);
 	err = make_room_locked(db, len);
+	if (!err && w)
+		err = direct_prepare_locked(db, w);
 	if (!err && count > SEQ_MAX - db->last_seq)
 		err = -EOVERFLOW;
 	if (!err && batch && batch->pins)
@@ -333,6 +344,8 @@ static int write_rep(struct lsm_db *db, const struct lsm_batch *batch,
 		db->batches++;
 		db->writes += count;
 		db->write_bytes += data_bytes;
+		if (w)
+			direct_commit_locked(db, w);
 	}
 	atomic_fetch_add_explicit(&mem->inflight, 1, memory_order_relaxed);
 	if (err || len < APPLY_BESIDE_BYTES) {
@@ -348,6 +361,20 @@ static int write_rep(struct lsm_db *db, const struct lsm_batch *batch,
 	return sync ? wal_sync_to(db, last) : 0;
 }
 
+/* Values that were not copied into the batch are copied here. */
+static int write_refs(struct lsm_db *db, const struct lsm_batch *batch,
+		      bool sync)
+{
+	struct buf rep = {0};
+	int err = batch_encode(batch, &rep);
+
+	if (!err)
+		err = db_write_rep(db, batch, rep.data, rep.len, batch->count,
+				   batch->data_bytes, sync, NULL);
+	buf_release(&rep);
+	return err;
+}
+
 int lsm_write(struct lsm_db *db, struct lsm_batch *batch,
 	      const struct lsm_write_options *options)
 {
@@ -360,10 +387,28 @@ int lsm_write(struct lsm_db *db, struct lsm_batch *batch,
 		return -EROFS;
 	if (!batch->count)
 		return sync ? lsm_sync(db) : db_error(db);
-	err = write_rep(db, batch, batch->rep.data, batch->rep.len,
-			batch->count, batch->data_bytes, sync);
+	if (direct_wanted(db, batch))
+		err = direct_write(db, batch, sync);
+	else if (batch->ref_count)
+		err = write_refs(db, batch, sync);
+	else
+		err = db_write_rep(db, batch, batch->rep.data, batch->rep.len,
+				   batch->count, batch->data_bytes, sync, NULL);
 	if (!err && (batch->deletes || batch->ranges))
 		reclaim_note(db, batch);
+	return err;
+}
+
+/* One value that is a bulk write by itself. */
+static int write_large(struct lsm_db *db, struct lsm_slice key,
+		       struct lsm_slice value)
+{
+	struct lsm_batch *b = lsm_batch_new();
+	int err = b ? lsm_batch_put_ref(b, key, value) : -ENOMEM;
+
+	if (!err)
+		err = lsm_write(db, b, NULL);
+	lsm_batch_free(b);
 	return err;
 }
 
@@ -381,6 +426,9 @@ static int write_one(struct lsm_db *db, enum entry_kind kind,
 		return -EINVAL;
 	if (db->read_only)
 		return -EROFS;
+	if (kind == KIND_PUT && db->opt.blob_bytes &&
+	    value.len >= db->opt.blob_direct_bytes)
+		return write_large(db, key, value);
 	if (bytes > sizeof(small)) {
 		rep = malloc(bytes);
 		if (!rep)
@@ -398,8 +446,8 @@ static int write_one(struct lsm_db *db, enum entry_kind kind,
 			memcpy(p, value.data, value.len);
 		p += value.len;
 	}
-	err = write_rep(db, NULL, rep, (size_t)(p - rep), 1,
-			key.len + value.len, false);
+	err = db_write_rep(db, NULL, rep, (size_t)(p - rep), 1,
+			   key.len + value.len, false, NULL);
 	if (rep != small)
 		free(rep);
 	return err;

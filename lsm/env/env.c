@@ -114,6 +114,50 @@ void env_writer_abort(struct env_writer *w)
 		w->ops->writer_abort(w);
 }
 
+int env_direct_open(struct env_dir *dir, const char *name, bool create,
+		    struct env_direct **out)
+{
+	*out = NULL;
+	return name_ok(name) ? dir->ops->direct_open(dir, name, create, out)
+			     : -EINVAL;
+}
+
+uint64_t env_direct_bytes(struct env_direct *d)
+{
+	return d->ops->direct_bytes(d);
+}
+
+int env_direct_write(struct env_direct *d, uint64_t offset,
+		     const struct iovec *iov, size_t count)
+{
+	uint64_t left = INT64_MAX;
+
+	for (size_t i = 0; i < count; i++) {
+		if (iov[i].iov_len > left)
+			return -EFBIG;
+		left -= iov[i].iov_len;
+	}
+	return offset > left ? -EFBIG
+			     : d->ops->direct_write(d, offset, iov, count);
+}
+
+void env_direct_discard(struct env_direct *d, uint64_t offset, uint64_t len)
+{
+	if (len && len <= INT64_MAX && offset <= INT64_MAX - len)
+		d->ops->direct_discard(d, offset, len);
+}
+
+int env_direct_sync(struct env_direct *d)
+{
+	return d->ops->direct_sync(d);
+}
+
+void env_direct_close(struct env_direct *d)
+{
+	if (d)
+		d->ops->direct_close(d);
+}
+
 int env_object_open(struct env_dir *dir, const char *name,
 		    struct env_object **out)
 {

@@ -5,6 +5,8 @@
  * A store is one directory (struct env_dir) of flat names. It holds
  *   - objects: written once from front to back, then immutable (tables, blob
  *     files, CURRENT); they could live in an object store;
+ *     One that several threads fill at once, each at a place of its own, is
+ *     written as a struct env_direct until then;
  *   - logs: appended to and synced while they grow (WAL, manifest).
  *
  * Implementations: env_posix.c (lsm_env_posix(), the operating system) and
@@ -24,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "lsm/lsm.h"
 
@@ -31,6 +34,7 @@ struct env_dir;
 struct env_object;
 struct env_writer;
 struct env_log;
+struct env_direct;
 
 enum env_dir_flags {
 	ENV_DIR_CREATE = 1, /* make the directory (and only it) if missing */
@@ -60,6 +64,16 @@ struct env_ops {
 			     size_t len);
 	int (*writer_finish)(struct env_writer *w);
 	void (*writer_abort)(struct env_writer *w);
+
+	int (*direct_open)(struct env_dir *dir, const char *name, bool create,
+			   struct env_direct **out);
+	uint64_t (*direct_bytes)(struct env_direct *d);
+	int (*direct_write)(struct env_direct *d, uint64_t offset,
+			    const struct iovec *iov, size_t count);
+	void (*direct_discard)(struct env_direct *d, uint64_t offset,
+			       uint64_t len);
+	int (*direct_sync)(struct env_direct *d);
+	void (*direct_close)(struct env_direct *d);
 
 	int (*object_open)(struct env_dir *dir, const char *name,
 			   struct env_object **out);
@@ -125,6 +139,26 @@ int env_writer_create(struct env_dir *dir, const char *name,
 int env_writer_append(struct env_writer *w, const void *data, size_t len);
 int env_writer_finish(struct env_writer *w);
 void env_writer_abort(struct env_writer *w);
+
+/*
+ * An object that is filled at several places at once, by any number of threads;
+ * nothing is buffered here, so an object opened on the same name reads what was
+ * written. create: -EEXIST; else the file must be there. After a failed write
+ * or a discard the bytes of that place are anything. A sync makes durable what
+ * was written before it began; when one failed, what was written before it may
+ * be lost though a later one succeeds. close does not sync.
+ */
+int env_direct_open(struct env_dir *dir, const char *name, bool create,
+		    struct env_direct **out);
+/* The length when it was opened. */
+uint64_t env_direct_bytes(struct env_direct *d);
+/* The parts lie one behind the other from offset on. */
+int env_direct_write(struct env_direct *d, uint64_t offset,
+		     const struct iovec *iov, size_t count);
+/* A hint: the bytes of this place are not wanted, their space may be. */
+void env_direct_discard(struct env_direct *d, uint64_t offset, uint64_t len);
+int env_direct_sync(struct env_direct *d);
+void env_direct_close(struct env_direct *d);
 
 /* Reading an object. */
 int env_object_open(struct env_dir *dir, const char *name,

@@ -91,7 +91,8 @@ int fault_append(struct fault_dir_handle *h, struct fault_file *f,
 	if (offset + len > f->bytes)
 		grows = offset + len - f->bytes;
 	if (grows > left) {
-		len -= (size_t)(grows - left);
+		/* more than all of it, when it lies behind a hole */
+		len -= grows - left < len ? (size_t)(grows - left) : len;
 		err = err ? err : -ENOSPC;
 	}
 	write_err = fault_file_write(f, offset, data, len);

@@ -44,6 +44,16 @@ bool fault_object_map_lost(struct env_object *o);
 void fault_object_prefetch(struct env_object *o, uint64_t offset, size_t len);
 void fault_object_drop(struct env_object *o);
 
+/* env_fault_direct.c; they take env->mutex. */
+int fault_direct_open(struct env_dir *dir, const char *name, bool create,
+		      struct env_direct **out);
+uint64_t fault_direct_bytes(struct env_direct *d);
+int fault_direct_write(struct env_direct *d, uint64_t offset,
+		       const struct iovec *iov, size_t count);
+void fault_direct_discard(struct env_direct *d, uint64_t offset, uint64_t len);
+int fault_direct_sync(struct env_direct *d);
+void fault_direct_close(struct env_direct *d);
+
 /* env_fault_log.c; they take env->mutex. */
 int fault_log_create(struct env_dir *dir, const char *name, const char *recycle,
 		     uint64_t prealloc_bytes, struct env_log **out);

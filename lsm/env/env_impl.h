@@ -22,6 +22,10 @@ struct env_writer {
 	const struct env_ops *ops;
 };
 
+struct env_direct {
+	const struct env_ops *ops;
+};
+
 struct env_log {
 	const struct env_ops *ops;
 };

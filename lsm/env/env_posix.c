@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,6 +36,32 @@ int posix_write_all(int fd, const void *data, size_t len, uint64_t offset)
 		p += n;
 		len -= (size_t)n;
 		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+int posix_writev_all(int fd, struct iovec *iov, size_t count, uint64_t offset)
+{
+	while (count > 0) {
+		int now = count < IOV_MAX ? (int)count : IOV_MAX;
+		ssize_t n = pwritev(fd, iov, now, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO; /* as above */
+		offset += (uint64_t)n;
+		while (count > 0 && (size_t)n >= iov->iov_len) {
+			n -= (ssize_t)iov->iov_len;
+			iov++;
+			count--;
+		}
+		if (n > 0) {
+			iov->iov_base = (char *)iov->iov_base + n;
+			iov->iov_len -= (size_t)n;
+		}
 	}
 	return 0;
 }
@@ -91,6 +118,12 @@ const struct env_ops posix_ops = {
 	.writer_append = posix_writer_append,
 	.writer_finish = posix_writer_finish,
 	.writer_abort = posix_writer_abort,
+	.direct_open = posix_direct_open,
+	.direct_bytes = posix_direct_bytes,
+	.direct_write = posix_direct_write,
+	.direct_discard = posix_direct_discard,
+	.direct_sync = posix_direct_sync,
+	.direct_close = posix_direct_close,
 	.object_open = posix_object_open,
 	.object_close = posix_object_close,
 	.object_bytes = posix_object_bytes,

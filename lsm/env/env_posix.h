@@ -32,6 +32,8 @@ static inline struct posix_dir *posix_dir_of(struct env_dir *dir)
 /* Helpers over system calls: EINTR and short counts handled, 0 or -errno. */
 int posix_open_at(int dirfd, const char *name, int flags, int *fd);
 int posix_write_all(int fd, const void *data, size_t len, uint64_t offset);
+/* iov is used up. */
+int posix_writev_all(int fd, struct iovec *iov, size_t count, uint64_t offset);
 /* -EUCLEAN when the file ends before offset + len. */
 int posix_read_all(int fd, void *buf, size_t len, uint64_t offset);
 int posix_fdatasync(int fd);
@@ -59,6 +61,15 @@ int posix_writer_create(struct env_dir *dir, const char *name,
 int posix_writer_append(struct env_writer *w, const void *data, size_t len);
 int posix_writer_finish(struct env_writer *w);
 void posix_writer_abort(struct env_writer *w);
+
+int posix_direct_open(struct env_dir *dir, const char *name, bool create,
+		      struct env_direct **out);
+uint64_t posix_direct_bytes(struct env_direct *d);
+int posix_direct_write(struct env_direct *d, uint64_t offset,
+		       const struct iovec *iov, size_t count);
+void posix_direct_discard(struct env_direct *d, uint64_t offset, uint64_t len);
+int posix_direct_sync(struct env_direct *d);
+void posix_direct_close(struct env_direct *d);
 
 int posix_object_open(struct env_dir *dir, const char *name,
 		      struct env_object **out);

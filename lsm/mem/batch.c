@@ -14,6 +14,9 @@
 
 #include "lsm/base/coding.h"
 
+/* A shorter value is copied sooner than noted. */
+#define REF_BYTES 256
+
 struct lsm_batch *lsm_batch_new(void)
 {
 	struct lsm_batch *b = calloc(1, sizeof(*b));
@@ -41,6 +44,7 @@ void lsm_batch_free(struct lsm_batch *batch)
 		return;
 	drop_pins(batch);
 	buf_release(&batch->rep);
+	free(batch->refs);
 	free(batch);
 }
 
@@ -53,6 +57,8 @@ void lsm_batch_clear(struct lsm_batch *batch)
 	batch->err = 0;
 	batch->data_bytes = 0;
 	batch->deletes = batch->ranges = 0;
+	batch->ref_count = 0;
+	batch->ref_bytes = 0;
 }
 
 int batch_fail(struct lsm_batch *b, int err)
@@ -74,7 +80,8 @@ static uint8_t *put_bytes(uint8_t *p, struct lsm_slice s)
 	return p + s.len;
 }
 
-/* One operation; parts is NULL when the kind has no value. */
+/* One operation; parts is NULL when the kind has no value. Parts may be fewer
+ * than the value: the rest is a ref then. */
 static int append(struct lsm_batch *b, enum entry_kind kind,
 		  struct lsm_slice key, const struct lsm_slice *parts,
 		  size_t part_count, size_t value_len)
@@ -82,8 +89,11 @@ static int append(struct lsm_batch *b, enum entry_kind kind,
 	size_t room = 1 + 2 * VARINT32_MAX + key.len + value_len, i;
 	uint8_t *p;
 
-	if (b->count == UINT32_MAX || room > BATCH_BYTES_MAX - b->rep.len)
+	if (b->count == UINT32_MAX ||
+	    room > BATCH_BYTES_MAX - b->rep.len - b->ref_bytes)
 		return batch_fail(b, -EINVAL);
+	if (!part_count)
+		room -= value_len;
 	if (buf_reserve(&b->rep, room))
 		return batch_fail(b, -ENOMEM);
 	p = b->rep.data + b->rep.len;
@@ -133,6 +143,41 @@ int batch_put_blob(struct lsm_batch *b, struct lsm_slice key,
 	return append(b, KIND_BLOB, key, &handle, 1, handle.len);
 }
 
+static int grow_refs(struct lsm_batch *b)
+{
+	size_t cap = b->ref_cap ? 2 * b->ref_cap : 64;
+	void *p;
+
+	if (b->ref_count < b->ref_cap)
+		return 0;
+	p = reallocarray(b->refs, cap, sizeof(*b->refs));
+	if (!p)
+		return -ENOMEM;
+	b->refs = p;
+	b->ref_cap = cap;
+	return 0;
+}
+
+int lsm_batch_put_ref(struct lsm_batch *batch, struct lsm_slice key,
+		      struct lsm_slice value)
+{
+	int err;
+
+	if (value.len < REF_BYTES)
+		return lsm_batch_put(batch, key, value);
+	if (!key_ok(key) || value.len > LSM_VALUE_MAX)
+		return batch_fail(batch, -EINVAL);
+	if (grow_refs(batch))
+		return batch_fail(batch, -ENOMEM);
+	err = append(batch, KIND_PUT, key, &value, 0, value.len);
+	if (err)
+		return err;
+	batch->refs[batch->ref_count++] = (struct batch_ref){
+		.at = batch->rep.len, .data = value.data, .len = value.len};
+	batch->ref_bytes += value.len;
+	return 0;
+}
+
 int lsm_batch_delete(struct lsm_batch *batch, struct lsm_slice key)
 {
 	if (!key_ok(key))
@@ -164,12 +209,31 @@ uint32_t lsm_batch_count(const struct lsm_batch *batch)
 
 size_t lsm_batch_size(const struct lsm_batch *batch)
 {
-	return batch->rep.len;
+	return batch->rep.len + (size_t)batch->ref_bytes;
 }
 
 void batch_set_sequence(struct lsm_batch *b, uint64_t seq)
 {
 	put_le64(b->rep.data, seq);
+}
+
+int batch_encode(const struct lsm_batch *b, struct buf *out)
+{
+	size_t at = 0, i;
+	int err;
+
+	if (lsm_batch_size(b) > BATCH_BYTES_MAX)
+		return -EINVAL;
+	err = buf_reserve(out, lsm_batch_size(b));
+	for (i = 0; i < b->ref_count && !err; i++) {
+		const struct batch_ref *r = &b->refs[i];
+
+		err = buf_append(out, b->rep.data + at, r->at - at);
+		if (!err)
+			err = buf_append(out, r->data, r->len);
+		at = r->at;
+	}
+	return err ? err : buf_append(out, b->rep.data + at, b->rep.len - at);
 }
 
 /* ---- reading ------------------------------------------------------------ */
@@ -234,6 +298,58 @@ int batch_reader_next(struct batch_reader *r, struct batch_op *op)
 	r->left--;
 	r->p = p;
 	return 0;
+}
+
+void batch_walk_init(struct batch_walk *w, const struct lsm_batch *b)
+{
+	*w = (struct batch_walk){
+		.batch = b,
+		.reader = {.p = b->rep.data + BATCH_HEADER_BYTES,
+			   .end = b->rep.data + b->rep.len,
+			   .left = b->count},
+	};
+}
+
+/* The operation's value is the next ref when that belongs right behind its
+ * length; the bytes there are those of the next operation. */
+static bool take_ref(struct batch_walk *w, struct batch_op *op)
+{
+	struct batch_reader *r = &w->reader;
+	const struct batch_ref *ref = &w->batch->refs[w->ref];
+	const uint8_t *base = w->batch->rep.data, *p = r->p;
+	uint32_t len;
+
+	if (w->ref == w->batch->ref_count || *p != KIND_PUT)
+		return false;
+	p = read_slice(p + 1, r->end, LSM_KEY_MAX, &op->key);
+	if (p)
+		p = get_varint32(p, r->end, &len);
+	if (p != base + ref->at)
+		return false;
+	op->kind = KIND_PUT;
+	op->value = lsm_slice(ref->data, ref->len);
+	r->p = p;
+	r->left--;
+	w->head = (size_t)(p - base) - w->from;
+	w->ref++;
+	return true;
+}
+
+int batch_walk_next(struct batch_walk *w, struct batch_op *op)
+{
+	struct batch_reader *r = &w->reader;
+	int err;
+
+	if (!r->left)
+		return LSM_END;
+	w->from = (size_t)(r->p - w->batch->rep.data);
+	if (take_ref(w, op))
+		return 0;
+	err = batch_reader_next(r, op);
+	w->head = (size_t)(r->p - w->batch->rep.data) - w->from;
+	if (!err && op->kind == KIND_PUT)
+		w->head -= op->value.len;
+	return err;
 }
 
 static int op_to_text(const struct batch_op *op, struct buf *out)

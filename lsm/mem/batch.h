@@ -26,8 +26,19 @@ struct blob_pins;
 
 #define BATCH_RANGES 4
 
+/* A value that is not copied in: it belongs into rep at at, behind its length,
+ * so that rep is what it says at the top only when there are none. */
+struct batch_ref {
+	size_t at;
+	const void *data;
+	size_t len;
+};
+
 struct lsm_batch {
 	struct buf rep; /* header and operations; always >= the header */
+	struct batch_ref *refs; /* ascending */
+	size_t ref_count, ref_cap;
+	uint64_t ref_bytes;
 	uint32_t count;
 	int err; /* first error of an append; lsm_write returns it */
 	/* Key and value bytes, for statistics. */
@@ -50,6 +61,10 @@ int batch_fail(struct lsm_batch *b, int err);
 /* Writes the header's sequence number. */
 void batch_set_sequence(struct lsm_batch *b, uint64_t seq);
 
+/* Appends the batch as it is encoded, with the values that rep only refers to.
+ * 0, -ENOMEM, or -EINVAL: it is too large then. */
+int batch_encode(const struct lsm_batch *b, struct buf *out);
+
 /* Reads an encoded batch, from our own memory or from disk alike. */
 struct batch_reader {
 	const uint8_t *p, *end;
@@ -67,6 +82,19 @@ struct batch_op {
 int batch_reader_init(struct batch_reader *r, struct lsm_slice rep);
 /* 0, LSM_END (all count operations read and no byte left), or -EUCLEAN. */
 int batch_reader_next(struct batch_reader *r, struct batch_op *op);
+
+/* Reads a batch that is being built, values that rep refers to included. */
+struct batch_walk {
+	struct batch_reader reader;
+	const struct lsm_batch *batch;
+	size_t ref;        /* the next one */
+	size_t from, head; /* in rep: where the operation begins, how long it
+			    * is without its value */
+};
+
+void batch_walk_init(struct batch_walk *w, const struct lsm_batch *b);
+/* 0 or LSM_END. */
+int batch_walk_next(struct batch_walk *w, struct batch_op *op);
 
 /* One line a batch for dump: sequence, kinds, keys, value lengths. */
 int batch_to_text(struct lsm_slice rep, struct buf *out);

@@ -7,7 +7,8 @@
  *   block    stored bytes | trailer, as in a table (sst_format.h)
  *   plain    u32 count | count x u32 end of value | values | keys
  *   key      varint length | key | varint sequence
- *   index    for each block varint stored bytes | type u8; a block, stored raw
+ *   index    for each block varint stored bytes | type u8; a block, stored raw;
+ *            a gap between blocks has an entry too, see BLOB_INDEX_GAP
  *   footer   64 bytes, see struct blob_footer
  *   handle   varint file | varint offset | varint stored bytes | type u8 |
  *            varint index in the block | varint length of the value; bit 7
@@ -31,11 +32,19 @@
 #include "lsm/base/buf.h"
 #include "lsm/base/logger.h"
 
-#define BLOB_MAGIC          0x424f4c42204d534cull /* "LSM BLOB" */
-#define BLOB_FORMAT         1
-#define BLOB_FOOTER_BYTES   64
-#define BLOB_INCOMPAT_KNOWN 0u
-#define BLOB_HANDLE_MAX     (10 + 10 + 5 + 1 + 5 + 5)
+#define BLOB_MAGIC        0x424f4c42204d534cull /* "LSM BLOB" */
+#define BLOB_FORMAT       1
+#define BLOB_FOOTER_BYTES 64
+/* There are gaps between blocks, as bulk writes leave them that came to
+ * nothing. In the index such a gap has the type BLOB_INDEX_GAP, and its stored
+ * bytes are all of it. */
+#define BLOB_INCOMPAT_GAPS  1u
+#define BLOB_INCOMPAT_KNOWN BLOB_INCOMPAT_GAPS
+#define BLOB_INDEX_GAP      0xff
+#define BLOB_GAP_MAX        (1u << 30) /* longer ones have several entries */
+/* In a block's keys: written before its sequence was known. */
+#define BLOB_SEQ_UNKNOWN 0
+#define BLOB_HANDLE_MAX  (10 + 10 + 5 + 1 + 5 + 5)
 /* What a writer packs into one block, before compression; a value larger than
  * that has one to itself. */
 #define BLOB_BLOCK_BYTES (32u << 10)

@@ -60,9 +60,19 @@ static int read_footer(struct blob_reader *r, uint64_t number)
 					r->name);
 }
 
-int blob_reader_open(struct env_dir *dir, const char *name, uint64_t number,
-		     struct cache *cache, const struct logger *log,
-		     struct blob_reader **out)
+/* Without a footer no block is refused for where it lies: a read of what is not
+ * there fails. */
+static void no_footer(struct blob_reader *r, uint64_t number)
+{
+	r->file_bytes = env_object_bytes(r->object);
+	r->footer.number = number;
+	r->footer.format = BLOB_FORMAT;
+	r->footer.index_offset = INT64_MAX;
+}
+
+static int reader_open(struct env_dir *dir, const char *name, uint64_t number,
+		       struct cache *cache, const struct logger *log,
+		       bool sealed, struct blob_reader **out)
 {
 	struct blob_reader *r = calloc(1, sizeof(*r));
 	int err;
@@ -74,14 +84,31 @@ int blob_reader_open(struct env_dir *dir, const char *name, uint64_t number,
 	r->log = log;
 	r->name = strdup(name);
 	err = r->name ? env_object_open(dir, name, &r->object) : -ENOMEM;
-	if (!err)
+	if (!err && sealed)
 		err = read_footer(r, number);
+	else if (!err)
+		no_footer(r, number);
 	if (err) {
 		reader_free(r);
 		return err;
 	}
 	*out = r;
 	return 0;
+}
+
+int blob_reader_open(struct env_dir *dir, const char *name, uint64_t number,
+		     struct cache *cache, const struct logger *log,
+		     struct blob_reader **out)
+{
+	return reader_open(dir, name, number, cache, log, true, out);
+}
+
+int blob_reader_open_unsealed(struct env_dir *dir, const char *name,
+			      uint64_t number, struct cache *cache,
+			      const struct logger *log,
+			      struct blob_reader **out)
+{
+	return reader_open(dir, name, number, cache, log, false, out);
 }
 
 void blob_reader_ref(struct blob_reader *r)
@@ -218,6 +245,22 @@ int blob_reader_block(struct blob_reader *r, const struct blob_handle *h,
 	return 0;
 }
 
+int blob_reader_count(struct blob_reader *r, const struct blob_handle *h,
+		      uint32_t *values, uint64_t *value_bytes)
+{
+	struct cache_entry *e;
+	const uint8_t *p;
+	int err = fetch(r, h, &e);
+
+	if (err)
+		return err;
+	p = cache_data(e);
+	*values = blob_block_count(p);
+	*value_bytes = get_le32(p + 4 * (size_t)*values);
+	cache_drop(r->cache, e);
+	return 0;
+}
+
 int blob_value(const struct blob_handle *h, struct cache_entry *block,
 	       struct lsm_slice *value)
 {
@@ -311,6 +354,11 @@ static int walk_blocks(struct walk *w, const uint8_t *p, const uint8_t *end)
 			return corrupt(w->r, f->index_offset,
 				       "index cannot be decoded");
 		w->h.type = *p++;
+		if (w->h.type == BLOB_INDEX_GAP &&
+		    f->incompat & BLOB_INCOMPAT_GAPS) {
+			w->h.offset += w->h.bytes;
+			continue;
+		}
 		err = walk_block(w);
 		w->h.offset += (uint64_t)w->h.bytes + SST_TRAILER_BYTES;
 		blocks++;

@@ -23,6 +23,12 @@ struct blob_reader;
 int blob_reader_open(struct env_dir *dir, const char *name, uint64_t number,
 		     struct cache *cache, const struct logger *log,
 		     struct blob_reader **out);
+/* One that has no index and no footer yet: blocks can be read by their handles,
+ * also those that are written after this; blob_reader_each() cannot be used. */
+int blob_reader_open_unsealed(struct env_dir *dir, const char *name,
+			      uint64_t number, struct cache *cache,
+			      const struct logger *log,
+			      struct blob_reader **out);
 void blob_reader_ref(struct blob_reader *r);
 void blob_reader_put(struct blob_reader *r);
 void blob_reader_meta(const struct blob_reader *r, struct blob_meta *out);
@@ -33,6 +39,10 @@ void blob_reader_meta(const struct blob_reader *r, struct blob_meta *out);
  */
 int blob_reader_block(struct blob_reader *r, const struct blob_handle *h,
 		      bool fill, struct cache_entry **out);
+/* Checks the block and says what is in it; around the cache. -EUCLEAN:
+ * reported, unless the reader has no logger. */
+int blob_reader_count(struct blob_reader *r, const struct blob_handle *h,
+		      uint32_t *values, uint64_t *value_bytes);
 /* Where the value lies in its block. -EUCLEAN: the handle does not fit. */
 int blob_value(const struct blob_handle *h, struct cache_entry *block,
 	       struct lsm_slice *value);

@@ -2,10 +2,6 @@
 /*
  * blob_writer.c - see blob_writer.h.
  *
- * Compression is tried on every block until it fails a few times in a row; then
- * on one in so many, so that photographs cost no time and text behind them is
- * noticed.
- *
  * An error sticks: later calls return it again, and finish deletes the file.
  */
 #include "lsm/table/blob_writer.h"
@@ -15,12 +11,8 @@
 #include <stdlib.h>
 
 #include "lsm/base/coding.h"
-#include "lsm/base/compress.h"
+#include "lsm/table/blob_compress.h"
 #include "lsm/table/sst_format.h"
-
-/* Failures in a row before compression is tried on one block in SKIP_BLOCKS. */
-#define FAILURES_MAX 4
-#define SKIP_BLOCKS  16
 
 struct blob_writer {
 	struct env_writer *out;
@@ -32,7 +24,7 @@ struct blob_writer {
 	struct buf plain, stored; /* of the block being cut */
 	struct buf index;
 	struct blob_footer footer;
-	unsigned failures, skipped; /* of compression */
+	struct blob_tries tries;
 };
 
 int blob_writer_open(struct env_dir *dir, const char *name, uint64_t number,
@@ -113,28 +105,6 @@ int blob_writer_add(struct blob_writer *w, struct lsm_slice key, uint64_t seq,
 	return w->err = add(w, key, seq, value);
 }
 
-/* Compresses w->plain into w->stored; false when it does not save an eighth. */
-static bool compress(struct blob_writer *w)
-{
-	size_t bound = w->plain.len - w->plain.len / 8, head, n;
-
-	if (!w->lz4 || w->plain.len < 64)
-		return false;
-	if (w->failures >= FAILURES_MAX && ++w->skipped < SKIP_BLOCKS)
-		return false;
-	w->skipped = 0;
-	buf_clear(&w->stored);
-	if (buf_reserve(&w->stored, bound + VARINT32_MAX))
-		return false; /* stored raw, then */
-	head = (size_t)(put_varint32(w->stored.data, (uint32_t)w->plain.len) -
-			w->stored.data);
-	n = lz4_compress(w->plain.data, w->plain.len, w->stored.data + head,
-			 bound - head);
-	w->stored.len = head + n;
-	w->failures = n ? 0 : w->failures + 1;
-	return n > 0;
-}
-
 /* Writes stored bytes and their trailer. */
 static int write_block(struct blob_writer *w, struct lsm_slice stored,
 		       uint8_t type)
@@ -174,7 +144,11 @@ static int cut(struct blob_writer *w, struct blob_handle *h)
 	buf_clear(&w->keys);
 	h->file = w->footer.number;
 	h->offset = w->offset;
-	h->type = compress(w) ? SST_BLOCK_LZ4 : SST_BLOCK_RAW;
+	buf_clear(&w->stored);
+	h->type = w->lz4 && blob_compress(&w->tries, w->plain.data,
+					  w->plain.len, &w->stored)
+			  ? SST_BLOCK_LZ4
+			  : SST_BLOCK_RAW;
 	stored = buf_slice(h->type == SST_BLOCK_LZ4 ? &w->stored : &w->plain);
 	h->bytes = (uint32_t)stored.len;
 	w->footer.blocks++;

@@ -73,15 +73,22 @@ int sst_footer_decode(struct sst_footer *f, const uint8_t in[SST_FOOTER_BYTES],
 	return 0;
 }
 
-uint32_t sst_block_crc(const void *stored, size_t bytes, uint8_t type,
-		       uint64_t number, uint64_t offset)
+uint32_t sst_block_crc_bind(uint32_t crc, uint8_t type, uint64_t number,
+			    uint64_t offset)
 {
 	uint8_t bound[17];
 
 	bound[0] = type;
 	put_le64(bound + 1, number);
 	put_le64(bound + 9, offset);
-	return crc32c(crc32c(0, stored, bytes), bound, sizeof(bound));
+	return crc32c(crc, bound, sizeof(bound));
+}
+
+uint32_t sst_block_crc(const void *stored, size_t bytes, uint8_t type,
+		       uint64_t number, uint64_t offset)
+{
+	return sst_block_crc_bind(crc32c(0, stored, bytes), type, number,
+				  offset);
 }
 
 int sst_handle_append(struct buf *b, const struct sst_handle *h)

@@ -96,6 +96,11 @@ int sst_footer_decode(struct sst_footer *f, const uint8_t in[SST_FOOTER_BYTES],
 uint32_t sst_block_crc(const void *stored, size_t bytes, uint8_t type,
 		       uint64_t number, uint64_t offset);
 
+/* The same from the CRC of the stored bytes alone: where a block goes need not
+ * be known when its bytes are. */
+uint32_t sst_block_crc_bind(uint32_t crc, uint8_t type, uint64_t number,
+			    uint64_t offset);
+
 int sst_handle_append(struct buf *b, const struct sst_handle *h);
 /* False when v is not a handle of something that lies before limit. */
 bool sst_handle_decode(struct sst_handle *h, struct lsm_slice v,

@@ -220,6 +220,9 @@ struct edit_blob {
 	struct blob_meta meta; /* LIVE and DELETE: only the number */
 	uint64_t live_bytes;   /* ADD */
 	uint64_t less, more;   /* LIVE: change of the live bytes */
+	/* ADD, not written down: the file is the caller's when the edit fails,
+	 * as it was before. */
+	bool keep;
 };
 
 /* What a manifest says of itself in its first record. */

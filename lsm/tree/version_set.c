@@ -302,7 +302,7 @@ int version_set_apply(struct version_set *vs, const struct version_edit *edit,
 	for (i = 0; err && i < change.fresh_count; i++)
 		change.fresh[i]->dropped = true;
 	for (i = 0; err && i < change.fresh_blob_count; i++)
-		change.fresh_blobs[i]->dropped = true;
+		change.fresh_blobs[i]->dropped = !edit->blobs[i].keep;
 	/* With the manifest in doubt the edit may be in it: what it took out
 	 * must get no new users until version_set_resume(). */
 	if (err && !vs->manifest_err)

@@ -46,6 +46,9 @@ int wal_writer_append(struct wal_writer *w, struct lsm_slice head,
  * appends; calls do not overlap. An error is sticky: later syncs and appends
  * return it. */
 int wal_writer_sync(struct wal_writer *w);
+/* The same, but only of the first bytes of the log it will be said that they
+ * are durable: what they refer to is, what later ones do perhaps is not. */
+int wal_writer_sync_to(struct wal_writer *w, uint64_t bytes);
 uint64_t wal_writer_bytes(const struct wal_writer *w);
 uint64_t wal_writer_durable_bytes(const struct wal_writer *w);
 /* Frees w. Does not sync. trim as in env_log_close(). */

@@ -138,15 +138,18 @@ int wal_writer_append(struct wal_writer *w, struct lsm_slice head,
 
 int wal_writer_sync(struct wal_writer *w)
 {
-	uint64_t bytes;
-	int err;
-
-	err = atomic_load_explicit(&w->err, memory_order_relaxed);
-	if (err)
-		return err;
 	/* Before the sync: what comes during it may miss it. acquire: partner
 	 * is the store in wal_writer_append(). */
-	bytes = atomic_load_explicit(&w->bytes, memory_order_acquire);
+	return wal_writer_sync_to(
+		w, atomic_load_explicit(&w->bytes, memory_order_acquire));
+}
+
+int wal_writer_sync_to(struct wal_writer *w, uint64_t bytes)
+{
+	int err = atomic_load_explicit(&w->err, memory_order_relaxed);
+
+	if (err)
+		return err;
 	err = env_log_sync(w->log);
 	if (err)
 		return writer_fail(w, err);

@@ -137,7 +137,8 @@ static inline void script_print(void *arg, enum lsm_log_level level,
 }
 
 /* DB_LOG=1 shows what the store says. With an odd seed values go into blob
- * files. */
+ * files; if it is one more than a multiple of four, most batches write them
+ * there themselves. */
 static inline void script_init(struct script *s, uint64_t seed, unsigned steps)
 {
 	memset(s, 0, sizeof(*s));
@@ -160,6 +161,7 @@ static inline void script_init(struct script *s, uint64_t seed, unsigned steps)
 		/* most values are of 4 to 43 bytes */
 		.blob_bytes = seed % 2 ? 20 : 0,
 		.blob_file_bytes = 4096,
+		.blob_direct_bytes = seed % 4 == 1 ? 30 : UINT32_MAX,
 	};
 	if (getenv("DB_LOG")) {
 		s->options.log = script_print;
