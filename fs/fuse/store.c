@@ -5,12 +5,19 @@
  * umount(8) returns before the daemon has written its last; a mount that
  * follows at once finds the store locked. So a locked store that nobody has
  * mounted is waited for, and one that is mounted is not.
+ *
+ * The engine reads a store without locking it, which is fine for a look. A
+ * read-only mount lives longer, and a writer would delete files under it: so it
+ * holds the lock shared, which works on a disk that cannot be written, too.
  */
 #include "fs/fuse/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/fs.h"
@@ -21,6 +28,7 @@
 
 #define SILENT_WAIT_MS 1000
 #define WAIT_MS        30000
+#define POLL_MS        20
 
 static void fill_options(const struct options *o, struct fs_options *fo)
 {
@@ -58,6 +66,35 @@ static void warn_existing(const struct options *o, struct fs *fs)
 			   "size= is ignored: the filesystem exists");
 }
 
+/* Shares the lock on the store's LOCK until the process ends. 0 also where
+ * there is no such file, or no right to open it: then nobody writes. */
+static int lock_shared(const char *store, unsigned wait_ms)
+{
+	const struct timespec poll = {.tv_nsec = POLL_MS * 1000000L};
+	struct flock fl = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	static int fd = -1;
+	char path[PATH_MAX];
+	unsigned waited_ms;
+
+	if (fd < 0) {
+		if (snprintf(path, sizeof(path), "%s/LOCK", store) >=
+		    (int)sizeof(path))
+			return -ENAMETOOLONG;
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	}
+	if (fd < 0)
+		return 0;
+	for (waited_ms = 0; fcntl(fd, F_OFD_SETLK, &fl); waited_ms += POLL_MS) {
+		/* A filesystem without locks keeps no writer away either. */
+		if (errno != EAGAIN && errno != EACCES)
+			return 0;
+		if (waited_ms >= wait_ms)
+			return -EBUSY;
+		nanosleep(&poll, NULL);
+	}
+	return 0;
+}
+
 static int open_once(const struct options *o, struct fs_options *fo,
 		     struct fs **out)
 {
@@ -78,7 +115,9 @@ static int open_once(const struct options *o, struct fs_options *fo,
 		if (ret && ret != -EEXIST)
 			return ret;
 	}
-	ret = fs_open(o->store, fo, out);
+	ret = o->read_only ? lock_shared(o->store, fo->engine.lock_wait_ms) : 0;
+	if (!ret)
+		ret = fs_open(o->store, fo, out);
 	if (!ret)
 		warn_existing(o, *out);
 	return ret;

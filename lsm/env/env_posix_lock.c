@@ -114,7 +114,12 @@ static int try_file(int dirfd, struct posix_lock *lock, pid_t *holder)
 	if (fcntl(lock->fd, F_OFD_SETLK, &fl)) {
 		err = -errno;
 		if (err == -EAGAIN || err == -EACCES) {
-			*holder = read_pid(lock->fd);
+			/* Who holds it to read did not write its pid. */
+			if (fcntl(lock->fd, F_OFD_GETLK, &fl) ||
+			    fl.l_type != F_RDLCK)
+				*holder = read_pid(lock->fd);
+			else
+				*holder = 0;
 			err = -EBUSY;
 		}
 	} else if (!is_current(dirfd, lock->fd)) {
