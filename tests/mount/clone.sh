@@ -56,6 +56,17 @@ same_sum() { # file
 	[ "$(sum_of "$1")" = "$want" ]
 }
 
+shrinks_below() { # KiB, seconds
+	local i
+
+	for ((i = 0; i < $2 * 5; i++)); do
+		[ "$(store_kib)" -gt "$1" ] || return 0
+		sleep 0.2
+	done
+	store_kib
+	return 1
+}
+
 check "mount" mount_fs || bail "cannot mount"
 check "write $mb MiB that do not compress" \
 	dd if=/dev/urandom of="$mnt/a" bs=1M count="$mb" status=none
@@ -118,6 +129,8 @@ kill_daemon
 check "mount" mount_fs
 check "the copy of the copy is whole" same_sum "$mnt/e"
 check "both are deleted" rm "$mnt/b" "$mnt/e"
+check "mount again" remount_fs
+check "the space is back" shrinks_below $((before - kib + kib / 8)) 60
 check "unmount" unmount_fs
 check "the store is clean" fsck_store
 finish
