@@ -455,7 +455,8 @@ LSM_PUBLIC int lsm_snapshot_list(struct lsm_db *db,
 
 /* Writes the memtables out and waits for it. */
 LSM_PUBLIC int lsm_flush(struct lsm_db *db);
-/* Compacts [start, end) to the last level and waits; len 0: unbounded. */
+/* Compacts [start, end) to the last level and waits; len 0: unbounded. Without
+ * any bound blob files are emptied too that hold a tenth of dead values. */
 LSM_PUBLIC int lsm_compact_range(struct lsm_db *db, struct lsm_slice start,
 				 struct lsm_slice end);
 /* Waits until no flush and no compaction is due. */

@@ -66,8 +66,11 @@ int lsm_flush(struct lsm_db *db)
 	return err;
 }
 
+/* Steps until there is none left. level LSM_LEVELS: of emptying blob files
+ * with numbers below files_end. */
 static int compact_level(struct lsm_db *db, unsigned level,
-			 struct lsm_slice start, struct lsm_slice end)
+			 struct lsm_slice start, struct lsm_slice end,
+			 uint64_t files_end)
 {
 	struct compaction *c;
 	bool busy;
@@ -79,8 +82,11 @@ static int compact_level(struct lsm_db *db, unsigned level,
 		if (err)
 			break;
 		busy = false;
-		c = compact_pick_range(&db->vs, &db->tree_opt, level, start,
-				       end, &busy);
+		c = level < LSM_LEVELS
+			    ? compact_pick_range(&db->vs, &db->tree_opt, level,
+						 start, end, &busy)
+			    : compact_pick_collect(&db->vs, &db->tree_opt,
+						   files_end, &busy);
 		if (c)
 			err = background_compact_locked(db, c);
 		else if (busy)
@@ -100,8 +106,12 @@ int lsm_compact_range(struct lsm_db *db, struct lsm_slice start,
 	if (start.len && end.len && slice_cmp(start, end) >= 0)
 		return -EINVAL;
 	err = lsm_flush(db);
-	for (unsigned level = 0; level + 1 < LSM_LEVELS && !err; level++)
-		err = compact_level(db, level, start, end);
+	for (unsigned level = 0; level < LSM_LEVELS && !err; level++)
+		err = compact_level(db, level, start, end, 0);
+	/* What is being written now is not waited for. */
+	if (!err && !start.len && !end.len)
+		err = compact_level(db, LSM_LEVELS, start, end,
+				    version_set_new_file(&db->vs));
 	return err;
 }
 

@@ -130,6 +130,11 @@ struct compaction *compact_pick_range(struct version_set *vs,
 				      const struct tree_options *o,
 				      unsigned level, struct lsm_slice start,
 				      struct lsm_slice end, bool *busy);
+/* The next step of emptying every blob file with a number below end that is
+ * worth it, for a manual compaction; as above. */
+struct compaction *compact_pick_collect(struct version_set *vs,
+					const struct tree_options *o,
+					uint64_t end, bool *busy);
 /* Unmarks the inputs. Called with vs->mutex. */
 void compaction_free(struct compaction *c);
 /* Merges (or moves) the inputs; adds outputs and deletions to edit. On error

