@@ -17,8 +17,8 @@
 #   ROCKSDB_DB_BENCH    RocksDB's db_bench; left out when unset
 #   TINYLSM_BENCH_FLAGS more flags for tinylsm bench
 #
-# Sets: fill, read, threads, sync, large (values of 4 KiB), del. Every set of
-# every engine starts from an empty directory; "cold" drops the page cache,
+# Sets: fill, read, threads, sync, large (values of 4 and 64 KiB, also with
+# blob_bytes: the column tinylsm-blobs), del. Every set of every engine starts from an empty directory; "cold" drops the page cache,
 # which needs root and is left out otherwise. -o keeps each single result, for
 # plot.gp and later comparison.
 set -euo pipefail
@@ -54,6 +54,8 @@ results=${raw:-$work/results}
 : >"$results"
 
 engines=(tinylsm)
+# Values in blob files, in the set "large" alone.
+case ,$sets, in *,large,*) engines+=(tinylsm-blobs) ;; esac
 [ -z "${LEVELDB_DB_BENCH:-}" ] || engines+=(tinylsm-decimal leveldb)
 [ -z "${ROCKSDB_DB_BENCH:-}" ] || engines+=(rocksdb)
 
@@ -64,10 +66,11 @@ command_line() {
     --cache_size="$8" --write_buffer_size="$wbuf" --bloom_bits=10
     --compression_ratio=0.5 --block_size=4096)
   case $1 in
-  tinylsm | tinylsm-decimal)
+  tinylsm*)
     # shellcheck disable=SC2206 # flags are to be split
     local more=(${TINYLSM_BENCH_FLAGS:-})
-    [ "$1" = tinylsm ] || more+=(--key_format=decimal)
+    [ "$1" != tinylsm-decimal ] || more+=(--key_format=decimal)
+    [ "$1" != tinylsm-blobs ] || more+=(--blob_bytes=1024)
     cmd=("$TINYLSM" bench "${common[@]}" --compression=lz4 "${more[@]}")
     ;;
   leveldb)
@@ -176,6 +179,11 @@ set_large() {
   run readrandom-4K readrandom,readrandom num=$n reads=$((n / 2)) vs=4096 \
     cache=$((1 << 30))
   run readseq-4K-cold readseq num=$n vs=4096 cache=$((64 << 20)) cold=1
+  n=$((n / 16))
+  run fillrandom-64K fillrandom num=$n vs=65536 existing=0
+  run readrandom-64K readrandom,readrandom num=$n reads=$((n * 4)) vs=65536 \
+    cache=$((1 << 30))
+  run readseq-64K-cold readseq num=$n vs=65536 cache=$((64 << 20)) cold=1
 }
 
 set_del() {
@@ -258,6 +266,7 @@ for ((round = 1; round <= rounds; round++)); do
     fi
     for ((k = 0; k < ${#engines[@]}; k++)); do
       engine=${engines[$(((k + round - 1) % ${#engines[@]}))]}
+      [ "$engine" != tinylsm-blobs ] || [ "$set" = large ] || continue
       [ ! -t 2 ] || printf '\rround %d, %s, %s\033[K' "$round" "$set" \
         "$engine" >&2
       rm -rf "$work/db"
