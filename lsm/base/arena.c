@@ -9,6 +9,8 @@
  * that the kernel can back them with huge pages: a skip list of tens of
  * megabytes is read at random, and page walks would be a good part of it.
  *
+ * A pool keeps large chunks of arenas that ended, as they are, up to a bound.
+ *
  * Chunks are only freed with the arena, so a reader of the current chunk never
  * needs the lock.
  */
@@ -44,7 +46,17 @@ struct shard {
 	struct mutex mutex;                           /* held to replace it */
 };
 
+struct arena_pool {
+	struct mutex mutex;
+	struct chunk *spare; /* protected by mutex; of CHUNK_LAST each */
+	size_t bytes;        /* protected by mutex; of the spare ones */
+	size_t bytes_max;
+	void (*charge)(void *arg, int64_t delta);
+	void *arg;
+};
+
 struct arena {
+	struct arena_pool *pool; /* NULL: none */
 	unsigned shard_mask;
 	_Atomic(struct chunk *) large; /* chunks of one allocation each */
 	_Atomic uint64_t large_bytes;
@@ -61,7 +73,78 @@ static unsigned shard_count(void)
 	return n;
 }
 
-struct arena *arena_new(void)
+struct arena_pool *arena_pool_new(size_t bytes_max,
+				  void (*charge)(void *arg, int64_t delta),
+				  void *arg)
+{
+	struct arena_pool *p = malloc(sizeof(*p));
+
+	if (!p)
+		return NULL;
+	mutex_init(&p->mutex);
+	p->spare = NULL;
+	p->bytes = 0;
+	p->bytes_max = bytes_max;
+	p->charge = charge;
+	p->arg = arg;
+	return p;
+}
+
+void arena_pool_free(struct arena_pool *p)
+{
+	struct chunk *c, *older;
+
+	if (!p)
+		return;
+	for (c = p->spare; c; c = older) {
+		older = c->older;
+		munmap(c, CHUNK_LAST);
+	}
+	p->charge(p->arg, -(int64_t)p->bytes);
+	mutex_destroy(&p->mutex);
+	free(p);
+}
+
+/* NULL: none there. */
+static struct chunk *pool_take(struct arena_pool *p)
+{
+	struct chunk *c;
+
+	if (!p)
+		return NULL;
+	mutex_lock(&p->mutex);
+	c = p->spare;
+	if (c) {
+		p->spare = c->older;
+		p->bytes -= CHUNK_LAST;
+	}
+	mutex_unlock(&p->mutex);
+	if (c)
+		p->charge(p->arg, -(int64_t)CHUNK_LAST);
+	return c;
+}
+
+/* False: the pool wants no more. */
+static bool pool_give(struct arena_pool *p, struct chunk *c)
+{
+	bool room;
+
+	if (!p)
+		return false;
+	mutex_lock(&p->mutex);
+	room = p->bytes + CHUNK_LAST <= p->bytes_max;
+	if (room) {
+		c->older = p->spare;
+		p->spare = c;
+		p->bytes += CHUNK_LAST;
+	}
+	mutex_unlock(&p->mutex);
+	if (room)
+		p->charge(p->arg, CHUNK_LAST);
+	return room;
+}
+
+struct arena *arena_new(struct arena_pool *pool)
 {
 	unsigned n = shard_count(), i;
 	struct arena *a;
@@ -69,6 +152,7 @@ struct arena *arena_new(void)
 	a = aligned_alloc(64, sizeof(*a) + 64 + n * sizeof(struct shard));
 	if (!a)
 		return NULL;
+	a->pool = pool;
 	a->shard_mask = n - 1;
 	atomic_init(&a->large, NULL);
 	atomic_init(&a->large_bytes, 0);
@@ -98,14 +182,17 @@ static void *map_aligned(size_t bytes)
 	return q;
 }
 
-static struct chunk *chunk_new(size_t bytes)
+static struct chunk *chunk_new(struct arena *a, size_t bytes)
 {
-	struct chunk *c;
+	struct chunk *c = NULL;
 
-	if (bytes == CHUNK_LAST)
-		c = map_aligned(bytes);
-	else
+	if (bytes == CHUNK_LAST) {
+		c = pool_take(a->pool);
+		if (!c)
+			c = map_aligned(bytes);
+	} else {
 		c = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+	}
 	if (!c)
 		return NULL;
 	c->older = NULL;
@@ -115,16 +202,16 @@ static struct chunk *chunk_new(size_t bytes)
 	return c;
 }
 
-static void chunk_free_all(struct chunk *c)
+static void chunk_free_all(struct arena *a, struct chunk *c)
 {
 	struct chunk *older;
 
 	for (; c; c = older) {
 		older = c->older;
-		if (c->bytes == CHUNK_LAST)
-			munmap(c, c->bytes);
-		else
+		if (c->bytes != CHUNK_LAST)
 			free(c);
+		else if (!pool_give(a->pool, c))
+			munmap(c, c->bytes);
 	}
 }
 
@@ -135,11 +222,12 @@ void arena_free(struct arena *a)
 	if (!a)
 		return;
 	for (i = 0; i <= a->shard_mask; i++) {
-		chunk_free_all(atomic_load_explicit(&a->shards[i].current,
-						    memory_order_relaxed));
+		chunk_free_all(a, atomic_load_explicit(&a->shards[i].current,
+						       memory_order_relaxed));
 		mutex_destroy(&a->shards[i].mutex);
 	}
-	chunk_free_all(atomic_load_explicit(&a->large, memory_order_relaxed));
+	chunk_free_all(a,
+		       atomic_load_explicit(&a->large, memory_order_relaxed));
 	free(a);
 }
 
@@ -151,7 +239,7 @@ static void *alloc_large(struct arena *a, size_t bytes)
 
 	if (total == CHUNK_LAST)
 		total += 8;
-	c = chunk_new(total);
+	c = chunk_new(a, total);
 	if (!c)
 		return NULL;
 	c->older = atomic_load_explicit(&a->large, memory_order_relaxed);
@@ -172,7 +260,7 @@ static void *chunk_take(struct chunk *c, size_t bytes)
 	return at + bytes <= c->bytes ? (uint8_t *)c + at : NULL;
 }
 
-static void *alloc_slow(struct shard *s, size_t bytes)
+static void *alloc_slow(struct arena *a, struct shard *s, size_t bytes)
 {
 	struct chunk *c, *n;
 	void *p = NULL;
@@ -189,7 +277,7 @@ static void *alloc_slow(struct shard *s, size_t bytes)
 		size = CHUNK_LAST;
 	while (size < (bytes + sizeof(*n)) * CHUNK_SHARE && size < CHUNK_LAST)
 		size *= 2;
-	n = chunk_new(size);
+	n = chunk_new(a, size);
 	if (!n)
 		goto out;
 	n->older = c;
@@ -222,7 +310,7 @@ void *arena_alloc(struct arena *a, size_t bytes)
 		if (p)
 			return p;
 	}
-	return alloc_slow(s, bytes);
+	return alloc_slow(a, s, bytes);
 }
 
 size_t arena_bytes(const struct arena *a)

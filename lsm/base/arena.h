@@ -14,7 +14,20 @@
 
 struct arena;
 
-struct arena *arena_new(void); /* NULL: no memory */
+/* Large chunks that arenas left behind, for the next ones: the kernel clears
+ * fresh pages, which costs as much as writing to them. charge is told what the
+ * pool holds more or less than before, from any thread that frees an arena or
+ * takes from one. */
+struct arena_pool;
+/* Keeps up to bytes_max. NULL: no memory. */
+struct arena_pool *arena_pool_new(size_t bytes_max,
+				  void (*charge)(void *arg, int64_t delta),
+				  void *arg);
+/* After all its arenas. */
+void arena_pool_free(struct arena_pool *p);
+
+/* pool: NULL for none. NULL: no memory. */
+struct arena *arena_new(struct arena_pool *pool);
 void arena_free(struct arena *a);
 /* Aligned to 8 bytes; NULL: no memory. Any thread. */
 void *arena_alloc(struct arena *a, size_t bytes);

@@ -42,6 +42,7 @@
 
 #include <stdatomic.h>
 
+#include "lsm/base/arena.h"
 #include "lsm/base/buf.h"
 #include "lsm/base/epoch.h"
 #include "lsm/base/logger.h"
@@ -194,6 +195,7 @@ struct lsm_db {
 	_Alignas(CACHE_LINE) _Atomic(struct superversion *) sv;
 	struct cache *cache;
 	struct table_cache *tables;
+	struct arena_pool *arenas; /* of memtables */
 	struct lsm_options opt; /* without zeros */
 	struct tree_options tree_opt;
 	struct logger log;

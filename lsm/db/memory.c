@@ -4,7 +4,8 @@
  *
  * A memtable belongs to the superversions that hold it. Its bytes count
  * against the one memory budget from the moment they are allocated until the
- * last reader has left.
+ * last reader has left. Some of its memory is kept, and charged, for the next
+ * ones (db->arenas).
  *
  * A log belongs to the list from db->oldest_wal to db->wal and to the thread
  * that syncs it. When its memtable is in tables it leaves the list, and the
@@ -24,7 +25,7 @@ struct db_mem *db_mem_new(struct lsm_db *db, uint64_t wal_number,
 
 	if (!m)
 		return NULL;
-	m->table = memtable_new(wal_number);
+	m->table = memtable_new_from(db->arenas, wal_number);
 	if (!m->table) {
 		free(m);
 		return NULL;
@@ -46,7 +47,6 @@ void db_mem_put(struct db_mem *m)
 	if (atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	d = atomic_load_explicit(&m->direct, memory_order_relaxed);
-	memtable_put_ref(m->table);
 	free(m->pins.files); /* left over when the store is closed */
 	while (d) {
 		struct db_direct *next = d->next;
@@ -56,6 +56,8 @@ void db_mem_put(struct db_mem *m)
 	}
 	cache_charge(m->db->cache, -(int64_t)atomic_load_explicit(
 					   &m->charged, memory_order_relaxed));
+	/* After that: what goes to the pool is charged again. */
+	memtable_put_ref(m->table);
 	free(m);
 }
 

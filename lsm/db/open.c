@@ -151,6 +151,11 @@ static struct lsm_db *db_new(const struct lsm_options *options)
 	return db;
 }
 
+static void charge_cache(void *cache, int64_t delta)
+{
+	cache_charge(cache, delta);
+}
+
 static int open_memory(struct lsm_db *db)
 {
 	struct sst_reader_options ro = {
@@ -161,6 +166,10 @@ static int open_memory(struct lsm_db *db)
 
 	db->cache = cache_new(db->opt.memory_bytes);
 	if (!db->cache)
+		return -ENOMEM;
+	db->arenas = arena_pool_new(db->opt.write_buffer_bytes, charge_cache,
+				    db->cache);
+	if (!db->arenas)
 		return -ENOMEM;
 	ahead_init(&db->ahead, db->cache);
 	ro.cache = db->cache;
@@ -232,6 +241,7 @@ static void db_free(struct lsm_db *db)
 	if (db->cache) {
 		ahead_release(&db->ahead);
 		epoch_barrier();
+		arena_pool_free(db->arenas);
 		cache_free(db->cache);
 	}
 	rate_limiter_free(db->limiter);

@@ -50,7 +50,7 @@ static void memtable_free(struct memtable *m)
 	free(m);
 }
 
-struct memtable *memtable_new(uint64_t wal_number)
+struct memtable *memtable_new_from(struct arena_pool *pool, uint64_t wal_number)
 {
 	struct memtable *m = calloc(1, sizeof(*m));
 	struct skiplist *list = NULL;
@@ -60,7 +60,7 @@ struct memtable *memtable_new(uint64_t wal_number)
 	m->wal_number = wal_number;
 	atomic_init(&m->refs, 1);
 	atomic_init(&m->gate, 0);
-	m->arena = arena_new();
+	m->arena = arena_new(pool);
 	if (m->arena)
 		list = skiplist_new(m->arena, lsm_slice(NULL, 0));
 	atomic_init(&m->list, list);
@@ -71,6 +71,11 @@ struct memtable *memtable_new(uint64_t wal_number)
 		return NULL;
 	}
 	return m;
+}
+
+struct memtable *memtable_new(uint64_t wal_number)
+{
+	return memtable_new_from(NULL, wal_number);
 }
 
 void memtable_get_ref(struct memtable *m)

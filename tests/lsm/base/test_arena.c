@@ -53,11 +53,53 @@ static void *take(void *arg)
 	return j;
 }
 
+static void note_charge(void *arg, int64_t delta)
+{
+	*(int64_t *)arg += delta;
+}
+
+static struct arena *used_arena(struct arena_pool *pool, size_t bytes)
+{
+	struct arena *a = arena_new(pool);
+
+	ck_assert_ptr_nonnull(a);
+	for (size_t got = 0; got < bytes; got += 1000)
+		ck_assert_ptr_nonnull(arena_alloc(a, 1000));
+	return a;
+}
+
+/* What an arena leaves is used by the next, is charged while nobody uses it,
+ * and is no more than was allowed. */
+START_TEST(pool_keeps_and_charges_what_it_may)
+{
+	const int64_t chunk = 2 << 20, may = 3 * chunk;
+	int64_t charged = 0;
+	struct arena_pool *pool =
+		arena_pool_new((size_t)may + 1000, note_charge, &charged);
+	struct arena *a, *b;
+
+	ck_assert_ptr_nonnull(pool);
+	a = used_arena(pool, 5 << 20);
+	ck_assert_int_eq(charged, 0);
+	b = used_arena(pool, 40 << 20);
+	arena_free(b);
+	ck_assert_int_eq(charged, may);
+	b = used_arena(pool, 5 << 20);
+	ck_assert_int_lt(charged, may);
+	arena_free(a);
+	arena_free(b);
+	ck_assert_int_gt(charged, 0);
+	ck_assert_int_le(charged, may);
+	arena_pool_free(pool);
+	ck_assert_int_eq(charged, 0);
+}
+END_TEST
+
 START_TEST(pieces_of_four_threads_do_not_overlap)
 {
 	unsigned seed = (unsigned)test_seed(5);
 	struct job job[4] = {0};
-	struct arena *a = arena_new();
+	struct arena *a = arena_new(NULL);
 	size_t bytes = 0, k;
 	pthread_t t[4];
 	void *ok;
@@ -108,7 +150,7 @@ static void *watch(void *arg)
 
 START_TEST(bytes_only_grow)
 {
-	struct arena *a = arena_new();
+	struct arena *a = arena_new(NULL);
 	pthread_t t;
 	void *ok;
 	int i;
@@ -124,7 +166,7 @@ END_TEST
 
 START_TEST(empty_arena_is_small)
 {
-	struct arena *a = arena_new();
+	struct arena *a = arena_new(NULL);
 
 	ck_assert_uint_eq(arena_bytes(a), 0);
 	ck_assert_ptr_nonnull(arena_alloc(a, 100));
@@ -136,7 +178,7 @@ END_TEST
 
 START_TEST(impossible_size_is_refused)
 {
-	struct arena *a = arena_new();
+	struct arena *a = arena_new(NULL);
 
 	ck_assert_ptr_null(arena_alloc(a, SIZE_MAX - 3));
 	ck_assert_ptr_nonnull(arena_alloc(a, 0));
@@ -152,6 +194,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, pieces_of_four_threads_do_not_overlap);
 	tcase_add_test(t, bytes_only_grow);
+	tcase_add_test(t, pool_keeps_and_charges_what_it_may);
 	tcase_add_test(t, empty_arena_is_small);
 	tcase_add_test(t, impossible_size_is_refused);
 	suite_add_tcase(s, t);

@@ -25,7 +25,7 @@ static struct skiplist *list;
 
 static void setup(void)
 {
-	arena = arena_new();
+	arena = arena_new(NULL);
 	list = skiplist_new(arena, lsm_slice(NULL, 0));
 	ck_assert_ptr_nonnull(list);
 }
@@ -167,7 +167,7 @@ START_TEST(lists_taking_turns_do_not_mix)
 
 	for (round = 0; round < 20; round++) {
 		for (i = 0; i < 9; i++) {
-			a[i] = arena_new();
+			a[i] = arena_new(NULL);
 			l[i] = skiplist_new(a[i], lsm_slice(NULL, 0));
 		}
 		for (n = 0; n < 900; n++) {
