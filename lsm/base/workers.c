@@ -13,7 +13,7 @@ void workers_init(struct workers *w, unsigned max, const char *name)
 	w->name = name;
 }
 
-static void unlink_locked(struct workers *w, struct work *job)
+static void unlink_locked(struct workers *w, struct worker_job *job)
 	REQUIRES(w->mutex)
 {
 	*(job->prev ? &job->prev->next : &w->first) = job->next;
@@ -23,7 +23,8 @@ static void unlink_locked(struct workers *w, struct work *job)
 	w->waiting--;
 }
 
-static void push_locked(struct workers *w, struct work *job) REQUIRES(w->mutex)
+static void push_locked(struct workers *w, struct worker_job *job)
+	REQUIRES(w->mutex)
 {
 	job->next = NULL;
 	job->prev = w->last;
@@ -39,7 +40,7 @@ static void *worker_main(void *arg)
 
 	mutex_lock(&w->mutex);
 	while (!workers_stopping(w)) {
-		struct work *job = w->first;
+		struct worker_job *job = w->first;
 
 		if (!job) {
 			w->idle++;
@@ -56,7 +57,7 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-bool workers_give(struct workers *w, struct work *job)
+bool workers_give(struct workers *w, struct worker_job *job)
 {
 	bool taken = false, wake;
 
@@ -78,7 +79,7 @@ bool workers_give(struct workers *w, struct work *job)
 	return taken;
 }
 
-bool workers_take_back(struct workers *w, struct work *job)
+bool workers_take_back(struct workers *w, struct worker_job *job)
 {
 	bool ours;
 
@@ -92,7 +93,7 @@ bool workers_take_back(struct workers *w, struct work *job)
 
 void workers_stop(struct workers *w)
 {
-	struct work *job;
+	struct worker_job *job;
 	unsigned n;
 
 	mutex_lock(&w->mutex);

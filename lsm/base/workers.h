@@ -19,21 +19,21 @@
 #define WORKERS_MAX 4
 
 /* Embedded in what is to be done; zeroed before first use. */
-struct work {
-	void (*run)(struct work *w);
+struct worker_job {
+	void (*run)(struct worker_job *w);
 	/* Instead of run, when the workers are stopped; no lock is held. */
-	void (*drop)(struct work *w);
-	struct work *next, *prev; /* protected by workers->mutex */
-	bool queued;              /* the same */
+	void (*drop)(struct worker_job *w);
+	struct worker_job *next, *prev; /* protected by workers->mutex */
+	bool queued;                    /* the same */
 };
 
 struct workers {
 	struct mutex mutex;
 	struct cond cond;
-	struct work *first, *last; /* protected by mutex */
-	unsigned max, started;     /* the same */
-	unsigned idle, waiting;    /* the same: threads, jobs */
-	_Atomic bool stop;         /* set under mutex */
+	struct worker_job *first, *last; /* protected by mutex */
+	unsigned max, started;           /* the same */
+	unsigned idle, waiting;          /* the same: threads, jobs */
+	_Atomic bool stop;               /* set under mutex */
 	const char *name;
 	pthread_t thread[WORKERS_MAX];
 };
@@ -46,9 +46,9 @@ void workers_stop(struct workers *w);
 void workers_destroy(struct workers *w);
 /* False: nobody will do it, for the workers were stopped or there is no thread
  * to be had. The job is as it was. */
-bool workers_give(struct workers *w, struct work *job);
+bool workers_give(struct workers *w, struct worker_job *job);
 /* True: the job is the caller's again and will not be run. */
-bool workers_take_back(struct workers *w, struct work *job);
+bool workers_take_back(struct workers *w, struct worker_job *job);
 /* For jobs that take long: time to give up? */
 static inline bool workers_stopping(const struct workers *w)
 {

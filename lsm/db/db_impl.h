@@ -166,7 +166,7 @@ struct prefetch_range {
 };
 
 struct prefetch {
-	struct work work;
+	struct worker_job work;
 	struct mutex mutex;
 	struct prefetch_range range[PREFETCH_MAX]; /* protected by mutex */
 	unsigned first, count;                     /* the same */

@@ -349,10 +349,17 @@ static int find_backward(struct lsm_iter *it)
 
 /* ---- the interface ---- */
 
+static void turn(struct lsm_iter *it, bool back)
+{
+	db_iter_end_ahead(it);
+	it->moved_back = back;
+}
+
 int lsm_iter_first(struct lsm_iter *it)
 {
 	if (!it->merged)
 		return LSM_END;
+	turn(it, false);
 	if (it->lower.len)
 		iter_seek(it->merged, buf_slice(&it->lower), tag_seek(it->seq));
 	else
@@ -364,6 +371,7 @@ int lsm_iter_last(struct lsm_iter *it)
 {
 	if (!it->merged)
 		return LSM_END;
+	turn(it, true);
 	if (it->upper.len)
 		iter_seek_for_prev(it->merged, buf_slice(&it->upper),
 				   UINT64_MAX);
@@ -379,6 +387,7 @@ int lsm_iter_seek(struct lsm_iter *it, struct lsm_slice key)
 	if (!key.len ||
 	    (it->lower.len && slice_cmp(key, buf_slice(&it->lower)) < 0))
 		return lsm_iter_first(it);
+	turn(it, false);
 	iter_seek(it->merged, key, tag_seek(it->seq));
 	return find_forward(it, false);
 }
@@ -391,6 +400,7 @@ int lsm_iter_seek_for_prev(struct lsm_iter *it, struct lsm_slice key)
 		return unpositioned(it, LSM_END);
 	if (past_upper(it, key))
 		return lsm_iter_last(it);
+	turn(it, true);
 	iter_seek_for_prev(it->merged, key, 0);
 	return find_backward(it);
 }
@@ -403,6 +413,8 @@ int lsm_iter_next(struct lsm_iter *it)
 		return -EINVAL;
 	if (it->value_err)
 		return unpositioned(it, it->value_err);
+	if (it->moved_back)
+		turn(it, false);
 	if (it->direction == BACKWARD) {
 		iter_seek(it->merged, buf_slice(&it->saved_key), 0);
 		return find_forward(it, false);
@@ -422,6 +434,8 @@ int lsm_iter_prev(struct lsm_iter *it)
 		return -EINVAL;
 	if (it->value_err)
 		return unpositioned(it, it->value_err);
+	if (!it->moved_back)
+		turn(it, true);
 	if (it->direction == FORWARD && it->merged->newest) {
 		iter_prev(it->merged);
 	} else if (it->direction == FORWARD) {
@@ -448,9 +462,20 @@ struct lsm_slice lsm_iter_key(const struct lsm_iter *it)
 /* Puts what the handle stands for in its place. */
 static void resolve(struct lsm_iter *it)
 {
+	struct blob_handle h;
 	struct lsm_slice value;
-	int err = sv_blob_value(it->sv, it->value, !it->no_fill_cache,
-				&it->blob, &value);
+	bool other;
+	int err;
+
+	other = blob_handle_decode(&h, it->value) &&
+		(!it->blob.entry || it->blob.offset != h.offset ||
+		 it->blob.file != h.file);
+	if (other && db_iter_take_ahead(it, &h))
+		other = false;
+	err = sv_blob_value(it->sv, it->value, !it->no_fill_cache, &it->blob,
+			    &value);
+	if (!err && other && it->blob.from_disk)
+		db_iter_missed(it);
 
 	it->handle = it->value;
 	it->resolved = true;

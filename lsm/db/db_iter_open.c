@@ -140,10 +140,36 @@ int lsm_iter_new(struct lsm_db *db, const struct lsm_iter_options *options,
 	return 0;
 }
 
+int db_iter_clone(const struct lsm_iter *it, struct lsm_iter **out)
+{
+	struct lsm_iter_options o = {.lower = buf_slice(&it->lower),
+				     .upper = buf_slice(&it->upper)};
+	struct lsm_iter *copy = calloc(1, sizeof(*copy));
+	int err;
+
+	if (!copy)
+		return -ENOMEM;
+	copy->db = it->db;
+	copy->sv = it->sv;
+	sv_ref(copy->sv);
+	copy->seq = it->seq;
+	copy->no_fill_cache = it->no_fill_cache;
+	err = copy_bounds(copy, &o);
+	if (!err)
+		err = open_sources(copy, copy->no_fill_cache);
+	if (err) {
+		lsm_iter_free(copy);
+		return err;
+	}
+	*out = copy;
+	return 0;
+}
+
 void lsm_iter_free(struct lsm_iter *it)
 {
 	if (!it)
 		return;
+	db_iter_end_ahead(it);
 	iter_free(it->merged);
 	free(it->covers);
 	buf_release(&it->lower);

@@ -17,7 +17,7 @@
 /* Of keys and values, for one range. */
 #define RANGE_BYTES_MAX (8u << 20)
 
-static struct lsm_db *db_of(struct work *w)
+static struct lsm_db *db_of(struct worker_job *w)
 {
 	return (struct lsm_db *)((char *)w -
 				 offsetof(struct lsm_db, prefetch.work));
@@ -72,7 +72,7 @@ static void walk(struct lsm_db *db, const struct prefetch_range *r)
 	lsm_iter_free(it);
 }
 
-static void run(struct work *w)
+static void run(struct worker_job *w)
 {
 	struct lsm_db *db = db_of(w);
 	struct prefetch_range r;
@@ -84,7 +84,7 @@ static void run(struct work *w)
 	}
 }
 
-static void drop(struct work *w)
+static void drop(struct worker_job *w)
 {
 	struct lsm_db *db = db_of(w);
 	struct prefetch_range r;

@@ -25,7 +25,7 @@ struct ahead_block {
 };
 
 struct ahead_run {
-	struct work work;
+	struct worker_job work;
 	struct ahead *a;
 	struct ahead_source source;
 	_Atomic uint32_t refs;
@@ -33,6 +33,7 @@ struct ahead_run {
 	_Atomic bool cancelled;
 	_Atomic bool awaited;
 	bool started;
+	uint32_t holds; /* the owner's, beyond the first */
 	uint32_t count, cap;
 	uint32_t cached;   /* found in the cache; good once all are ready */
 	uint64_t from, to; /* in the file, with trailers */
@@ -212,12 +213,12 @@ out:
 	publish(r, r->count);
 }
 
-static struct ahead_run *run_of(struct work *w)
+static struct ahead_run *run_of(struct worker_job *w)
 {
 	return (struct ahead_run *)w;
 }
 
-static void run_work(struct work *w)
+static void run_work(struct worker_job *w)
 {
 	struct ahead_run *r = run_of(w);
 
@@ -228,7 +229,7 @@ static void run_work(struct work *w)
 	put(r);
 }
 
-static void drop_work(struct work *w)
+static void drop_work(struct worker_job *w)
 {
 	publish(run_of(w), run_of(w)->count);
 	put(run_of(w));
@@ -341,10 +342,19 @@ bool ahead_run_was_cached(struct ahead_run *r)
 	return is_ready(r, r->count - 1) && r->cached == r->count;
 }
 
+void ahead_run_hold(struct ahead_run *r)
+{
+	r->holds++;
+}
+
 void ahead_run_drop(struct ahead_run *r)
 {
 	if (!r)
 		return;
+	if (r->holds) {
+		r->holds--;
+		return;
+	}
 	atomic_store_explicit(&r->cancelled, true, memory_order_relaxed);
 	if (r->started && !is_ready(r, r->count - 1) &&
 	    workers_take_back(&r->a->workers, &r->work))

@@ -87,7 +87,10 @@ uint32_t ahead_run_count(const struct ahead_run *r);
 struct cache_entry *ahead_run_take(struct ahead_run *r, uint32_t i);
 /* All blocks are done and every one was in the cache anyway. */
 bool ahead_run_was_cached(struct ahead_run *r);
-/* Ends it, whatever has become of it; does not wait. NULL: nothing. */
+/* Once more to be dropped. */
+void ahead_run_hold(struct ahead_run *r);
+/* The last one ends it, whatever has become of it; does not wait. NULL:
+ * nothing. */
 void ahead_run_drop(struct ahead_run *r);
 
 #endif

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "lsm/base/coding.h"
+#include "lsm/table/ahead.h"
 #include "lsm/table/stored.h"
 
 struct blob_reader {
@@ -259,6 +260,21 @@ int blob_reader_count(struct blob_reader *r, const struct blob_handle *h,
 	*value_bytes = get_le32(p + 4 * (size_t)*values);
 	cache_drop(r->cache, e);
 	return 0;
+}
+
+static void put_reader(void *reader)
+{
+	blob_reader_put(reader);
+}
+
+void blob_reader_source(struct blob_reader *r, struct ahead_source *out)
+{
+	*out = (struct ahead_source){.object = r->object,
+				     .file = r->footer.number,
+				     .crc = true,
+				     .check = blob_block_check,
+				     .owner = r,
+				     .put = put_reader};
 }
 
 int blob_value(const struct blob_handle *h, struct cache_entry *block,

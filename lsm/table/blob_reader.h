@@ -17,6 +17,7 @@
 #include "lsm/table/blob_writer.h"
 #include "lsm/table/cache.h"
 
+struct ahead_source;
 struct blob_reader;
 
 /* -EUCLEAN, -ENOENT, -EPROTONOSUPPORT: reported, but for -ENOENT. */
@@ -43,6 +44,8 @@ int blob_reader_block(struct blob_reader *r, const struct blob_handle *h,
  * reported, unless the reader has no logger. */
 int blob_reader_count(struct blob_reader *r, const struct blob_handle *h,
 		      uint32_t *values, uint64_t *value_bytes);
+/* For reading blocks ahead; takes the caller's reference. */
+void blob_reader_source(struct blob_reader *r, struct ahead_source *out);
 /* Where the value lies in its block. -EUCLEAN: the handle does not fit. */
 int blob_value(const struct blob_handle *h, struct cache_entry *block,
 	       struct lsm_slice *value);

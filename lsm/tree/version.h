@@ -124,6 +124,7 @@ struct version_blob *version_find_blob(const struct version *v,
 struct blob_view {
 	struct cache_entry *entry;
 	uint64_t file, offset;
+	bool from_disk; /* it was not in memory */
 };
 /*
  * The value that a handle found in v's tables stands for; it lies in the view's

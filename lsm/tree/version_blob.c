@@ -292,6 +292,9 @@ static int fetch_block(struct version *v, const struct blob_handle *h,
 	int err;
 
 	blob_view_release(v->vs, view);
+	view->entry = cache_get(v->vs->blobs.cache, h->file, h->offset);
+	if (view->entry)
+		goto out;
 	if (!b) {
 		file_name(name, FILE_BLOB, h->file);
 		return log_corrupt(v->vs->log, name, 0,
@@ -305,6 +308,8 @@ static int fetch_block(struct version *v, const struct blob_handle *h,
 	blob_reader_put(r);
 	if (err)
 		return err;
+	view->from_disk = true;
+out:
 	view->file = h->file;
 	view->offset = h->offset;
 	return 0;

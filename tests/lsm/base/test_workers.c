@@ -8,7 +8,7 @@
 #define JOBS 2000
 
 struct job {
-	struct work work;
+	struct worker_job work;
 	_Atomic unsigned run, dropped;
 	unsigned taken;
 };
@@ -17,17 +17,17 @@ static struct job jobs[JOBS];
 static struct workers workers;
 static struct mutex gate;
 
-static void run(struct work *w)
+static void run(struct worker_job *w)
 {
 	((struct job *)w)->run++;
 }
 
-static void drop(struct work *w)
+static void drop(struct worker_job *w)
 {
 	((struct job *)w)->dropped++;
 }
 
-static void run_behind_gate(struct work *w)
+static void run_behind_gate(struct worker_job *w)
 {
 	mutex_lock(&gate);
 	mutex_unlock(&gate);
