@@ -17,7 +17,8 @@
  * Range tombstones: each source says how far its answer holds (struct
  * range_cover), so it is asked again only when the key leaves that range. A
  * tombstone of a newer source hides everything older sources hold in its range:
- * going forward those sources jump to its end instead of being walked.
+ * those sources jump to its end, or going backward before its start, instead of
+ * being walked.
  *
  * A value in a blob file is fetched when it is asked for; its block is held, as
  * the next value mostly lies in it too.
@@ -84,25 +85,29 @@ static int is_covered(struct lsm_iter *it)
 
 /*
  * The entry that merged is on is covered. If a newer source's tombstone does
- * it, everything in the entry's source up to the tombstone's end is older: jump
- * there. False: nothing to jump over, step.
+ * it, everything in the entry's source up to the tombstone's end, and down to
+ * its start, is older: jump there, or before that. False: nothing to jump over,
+ * step.
  */
-static bool jump_covered(struct lsm_iter *it)
+static bool jump_covered(struct lsm_iter *it, bool back)
 {
 	size_t source =
 		it->source_count > 1 ? merge_iter_source(it->merged) : 0;
-	struct lsm_slice end = {0};
+	struct lsm_slice to = {0};
 
 	for (size_t i = 0; i < source; i++) {
 		const struct source_cover *c = &it->covers[i];
+		struct lsm_slice s = back ? c->answer.start : c->answer.end;
+		int order = to.len ? slice_cmp(s, to) : 0;
 
-		if (c->from.cover && c->answer.seq &&
-		    (!end.len || slice_cmp(c->answer.end, end) > 0))
-			end = c->answer.end;
+		if (c->from.cover && c->answer.seq && s.len &&
+		    (!to.len || (back ? order < 0 : order > 0)))
+			to = s;
 	}
-	if (!end.len)
+	if (!to.len)
 		return false;
-	merge_iter_skip_child(it->merged, source, end, UINT64_MAX);
+	/* before all versions of the key */
+	merge_iter_skip_child(it->merged, source, to, UINT64_MAX);
 	return true;
 }
 
@@ -216,7 +221,7 @@ static int find_forward(struct lsm_iter *it, bool skip_saved)
 				return unpositioned(it, err);
 			if (!err)
 				return show(it);
-			if (++covered > JUMP_STEPS && jump_covered(it)) {
+			if (++covered > JUMP_STEPS && jump_covered(it, false)) {
 				if (m->valid)
 					goto again;
 				break;
@@ -314,10 +319,11 @@ static int is_shown(struct lsm_iter *it)
 static int find_backward(struct lsm_iter *it)
 {
 	struct iter *m = it->merged;
+	unsigned hidden = 0;
 	bool found;
 	int err;
 
-	while (m->valid) {
+	for (; m->valid; hidden++) {
 		if (it->lower.len &&
 		    slice_cmp(m->key, buf_slice(&it->lower)) < 0)
 			return unpositioned(it, LSM_END);
@@ -329,6 +335,14 @@ static int find_backward(struct lsm_iter *it)
 					       : show(it);
 			iter_prev(m);
 			continue;
+		}
+		if (it->covers && hidden > JUMP_STEPS &&
+		    tag_seq(m->tag) <= it->seq) {
+			err = is_covered(it);
+			if (err < 0)
+				return unpositioned(it, err);
+			if (err && jump_covered(it, true))
+				continue;
 		}
 		err = walk_versions(it, &found);
 		if (err)

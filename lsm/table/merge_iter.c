@@ -324,14 +324,20 @@ void merge_iter_skip_child(struct iter *it, size_t i, struct lsm_slice key,
 	struct merge_iter *m = merge_iter(it);
 	struct iter *c;
 	size_t at;
+	int order;
 
-	assert(it->ops == &merge_ops && i < m->count && !m->backward);
+	assert(it->ops == &merge_ops && i < m->count);
 	c = m->children[i];
-	if (!m->base.valid || !c->valid ||
-	    entry_cmp(c->key, c->tag, key, tag) >= 0)
+	if (!m->base.valid || !c->valid)
+		return;
+	order = entry_cmp(c->key, c->tag, key, tag);
+	if (m->backward ? order <= 0 : order >= 0)
 		return;
 	for (at = 0; m->heap[at].index != i; at++)
 		;
-	iter_seek(c, key, tag);
+	if (m->backward)
+		iter_seek_for_prev(c, key, tag);
+	else
+		iter_seek(c, key, tag);
 	moved(m, at);
 }

@@ -19,9 +19,10 @@ struct iter *merge_iter_new(struct iter **children, size_t count);
  * iterator made from two children or more. */
 size_t merge_iter_source(const struct iter *it);
 
-/* Moves child i, which lies behind (forward) the wish, to the first entry >=
- * (key, tag), and keeps the merged order. Only while moving forward. Used to
- * jump over runs that a range tombstone of a newer source covers. */
+/* Moves child i to the first entry >= (key, tag), or, when the last move was
+ * backward, to the last one <= (key, tag), and keeps the merged order. Nothing
+ * when it is there or beyond already. Used to jump over runs that a range
+ * tombstone of a newer source covers. */
 void merge_iter_skip_child(struct iter *it, size_t i, struct lsm_slice key,
 			   uint64_t tag);
 
