@@ -383,6 +383,8 @@ int background_compact_locked(struct lsm_db *db, struct compaction *c)
 	int err = snapshots_collect_locked(db, &snapshots, &env.snapshot_count);
 
 	env.snapshots = snapshots;
+	if (c->by_hand && !db->opt.blob_gc_rate_bytes)
+		env.collect_limiter = NULL;
 	db->compacting++;
 	mutex_unlock(&db->mutex);
 	count_in(&event, c);

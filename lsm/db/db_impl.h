@@ -491,6 +491,8 @@ void reclaim_run(struct lsm_db *db);
 /* A compaction thread, when reclaim.estimate_due was set. */
 void reclaim_estimate(struct lsm_db *db);
 void reclaim_snapshot_gone_locked(struct lsm_db *db) REQUIRES(db->mutex);
+/* A named one at seq: what was overwritten since then can go, too. */
+void reclaim_name_gone(struct lsm_db *db, uint64_t seq);
 
 /* ---- event.c ---- */
 

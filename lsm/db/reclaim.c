@@ -212,6 +212,14 @@ void reclaim_snapshot_gone_locked(struct lsm_db *db)
 	background_wake_locked(db);
 }
 
+void reclaim_name_gone(struct lsm_db *db, uint64_t seq)
+{
+	mutex_lock(&db->mutex);
+	if (version_mark_stale(db->vs.current, seq))
+		background_wake_locked(db);
+	mutex_unlock(&db->mutex);
+}
+
 void reclaim_run(struct lsm_db *db)
 {
 	struct reclaim was = {0};

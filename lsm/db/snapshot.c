@@ -202,19 +202,23 @@ int lsm_snapshot_create(struct lsm_db *db, const char *name)
 int lsm_snapshot_delete(struct lsm_db *db, const char *name)
 {
 	int err = check_name(db, name);
-	bool found;
+	const struct named_snapshot *named;
+	uint64_t seq;
 
 	if (err)
 		return err;
 	mutex_lock(&db->named_mutex);
 	mutex_lock(&db->mutex);
-	found = find_locked(db, name) != NULL;
+	named = find_locked(db, name);
+	seq = named ? named->seq : 0;
 	mutex_unlock(&db->mutex);
 	err = db_error(db);
-	if (!found)
+	if (!named)
 		err = LSM_NOTFOUND;
 	else if (!err)
 		err = change(db, false, name, 0);
+	if (!err)
+		reclaim_name_gone(db, seq);
 	mutex_unlock(&db->named_mutex);
 	return err;
 }

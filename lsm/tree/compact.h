@@ -78,6 +78,7 @@ struct compaction {
 	/* Blob files whose values are to be moved. */
 	uint64_t collect[COLLECT_FILES_MAX];
 	unsigned collect_count;
+	bool by_hand; /* somebody waits for it */
 	/* Bounds of all inputs, borrowed from them. */
 	struct lsm_slice smallest, largest;
 	bool largest_exclusive;
@@ -100,6 +101,12 @@ bool collect_contains(const uint64_t *files, unsigned count, uint64_t file);
  */
 bool version_estimate_hidden(struct version *v, const uint64_t *snapshots,
 			     size_t snapshot_count, uint64_t epoch);
+/*
+ * The snapshot at seq is gone for good: tables of the last level that may hold
+ * versions kept for it alone are to be written again, where that is cheap
+ * because their values are in blob files. True: there are some. With vs->mutex.
+ */
+bool version_mark_stale(struct version *v, uint64_t seq);
 /* Hidden bytes that are worth a flush or a compaction. */
 uint64_t worth_reclaiming(const struct version *v);
 /* What an entry takes in the mean, with its value. */

@@ -61,6 +61,9 @@ size_t level0_close(const struct version *v, struct table_file **in, size_t n,
  * they are in level 0. */
 struct compaction *pick_hiding(struct version_set *vs,
 			       const struct tree_options *o, bool *level0);
+/* Rewrites a table that version_mark_stale() marked. */
+struct compaction *pick_stale(struct version_set *vs,
+			      const struct tree_options *o);
 
 /* ---- compact_collect.c: emptying blob files ---- */
 

@@ -258,6 +258,8 @@ struct compaction *compact_pick_collect(struct version_set *vs,
 	if (!vs->condemned_count)
 		condemn(vs, collectable_bytes(vs->current), 0, end);
 	c = vs->condemned_count ? rewrite_any(vs, o) : NULL;
+	if (c)
+		c->by_hand = true;
 	for (unsigned level = 1; level < LSM_LEVELS && !c && !*busy; level++)
 		*busy = vs->condemned_count && level_refers(vs, level);
 	return c;

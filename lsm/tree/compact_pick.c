@@ -236,6 +236,8 @@ pick_space(struct version_set *vs, const struct tree_options *o, unsigned base)
 	struct compaction *c = pick_hiding(vs, o, &level0);
 
 	if (!c && !level0)
+		c = pick_stale(vs, o);
+	if (!c && !level0)
 		c = pick_collect(vs, o, &level0);
 	return c || !level0 ? c : pick_level0(vs, o, base);
 }

@@ -192,6 +192,37 @@ uint64_t most_hidden(const struct version *v)
 	return most;
 }
 
+/* Keeping the data itself is cheap to do again when only handles are copied. */
+#define STALE_WORTH 16
+
+bool version_mark_stale(struct version *v, uint64_t seq)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < v->count[LAST]; i++) {
+		struct table_file *f = v->level[LAST][i];
+
+		if (f->meta.min_seq > seq || f->meta.max_seq <= seq ||
+		    sst_meta_blob_bytes(&f->meta) / STALE_WORTH <
+			    f->meta.file_bytes)
+			continue;
+		any = f->stale = true;
+	}
+	return any;
+}
+
+struct compaction *pick_stale(struct version_set *vs,
+			      const struct tree_options *o)
+{
+	struct table_file **f = vs->current->level[LAST];
+	struct compaction *c = NULL;
+
+	for (size_t i = 0; i < vs->current->count[LAST] && !c; i++)
+		if (f[i]->stale && !f[i]->compacting)
+			c = compaction_build(vs, o, LAST, LAST, f + i, 1);
+	return c;
+}
+
 struct compaction *pick_hiding(struct version_set *vs,
 			       const struct tree_options *o, bool *level0)
 {
@@ -209,6 +240,10 @@ struct compaction *pick_hiding(struct version_set *vs,
 
 			if (!f->hides || f->compacting || f->hides < least ||
 			    f->hides <= most || f->hides_level != level)
+				continue;
+			/* In the last level they must be gone afterwards: the
+			 * table would come back else. */
+			if (level == LAST && !tombstones_droppable(vs, f))
 				continue;
 			if (level && level < LAST)
 				cost += span_bytes(

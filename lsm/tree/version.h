@@ -43,6 +43,9 @@ struct table_file {
 	 * level and state of the snapshots. Protected by vs->mutex. */
 	uint64_t hides, hides_epoch;
 	unsigned hides_level;
+	/* May hold versions that only a deleted snapshot needed; protected by
+	 * vs->mutex. */
+	bool stale;
 	/* To be unlinked with the last reference; protected by vs->mutex, and
 	 * final once no version holds the table. */
 	bool dropped;

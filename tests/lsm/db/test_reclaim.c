@@ -190,6 +190,29 @@ START_TEST(named_snapshot_keeps_what_was_deleted_until_it_goes)
 }
 END_TEST
 
+START_TEST(named_snapshot_keeps_what_was_overwritten_until_it_goes)
+{
+	const struct lsm_snapshot *s;
+	uint64_t full;
+
+	put_range(0, KEYS, 14);
+	settle();
+	full = directory_bytes();
+	ck_ok(lsm_snapshot_create(db, "keep"));
+	put_range(0, KEYS, 15);
+	ck_ok(lsm_compact_range(db, none, none));
+	ck_ok(lsm_wait_idle(db));
+	ck_assert_uint_ge(directory_bytes(), 2 * full - full / 8);
+	ck_ok(lsm_snapshot_open(db, "keep", &s));
+	ck_assert_uint_eq(count_keys(s), KEYS);
+	lsm_snapshot_release(db, s);
+	ck_ok(lsm_snapshot_delete(db, "keep"));
+	wait_shrunk(full + full / 4);
+	ck_assert_uint_eq(count_keys(NULL), KEYS);
+	ck_ok(lsm_verify(db, NULL, NULL));
+}
+END_TEST
+
 START_TEST(snapshot_does_not_keep_what_came_and_went_after_it)
 {
 	const struct lsm_snapshot *s;
@@ -263,6 +286,8 @@ int main(void)
 	tcase_add_test(t, deleted_keys_leave_the_disk_by_themselves);
 	tcase_add_test(t, deletion_before_a_restart_frees_its_space_after_it);
 	tcase_add_test(t, named_snapshot_keeps_what_was_deleted_until_it_goes);
+	tcase_add_test(t,
+		       named_snapshot_keeps_what_was_overwritten_until_it_goes);
 	tcase_add_test(t, snapshot_does_not_keep_what_came_and_went_after_it);
 	tcase_add_test(t, deletion_that_frees_little_costs_no_flush);
 	tcase_add_test(t, nothing_is_flushed_when_it_is_forbidden);
