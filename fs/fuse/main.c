@@ -10,6 +10,7 @@
 #define FUSE_USE_VERSION 312
 #include <errno.h>
 #include <fuse_lowlevel.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,10 @@
 
 /* Tables of the engine, and a margin. */
 #define OPEN_FILES 8192
+
+/* Larger than the batch of a request, which comes and goes. */
+#define HEAP_BLOCK_MAX (4 << 20)
+#define HEAP_SPARE     (2 << 20)
 
 /* Most of them are parked most of the time, see turns.c. */
 #define MAX_THREADS 16
@@ -253,6 +258,22 @@ static int run(struct daemon *d)
 }
 
 /*
+ * What is freed shall leave the process: its memory has a bound, and what grows
+ * with the data is not malloc's. By default each thread gets a heap of its own,
+ * and each keeps what was its peak. No more heaps than cores can use; and the
+ * threshold from which on a block is mapped stays where it is, instead of being
+ * raised by each one that is freed.
+ */
+static void bound_heaps(void)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	mallopt(M_ARENA_MAX, cores < 2 ? 1 : cores < 8 ? (int)cores : 8);
+	mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_MAX);
+	mallopt(M_TRIM_THRESHOLD, HEAP_SPARE);
+}
+
+/*
  * The kernel may throttle whoever dirties pages, and reclaim memory through
  * filesystems; a thread that both wait for must be exempt from waiting for
  * them. Needs a privilege; without it nothing is lost but that.
@@ -326,6 +347,7 @@ int main(int argc, char **argv)
 		code = EXIT_USAGE;
 		goto out;
 	}
+	bound_heaps();
 	log_init(o.debug ? LSM_LOG_DEBUG : LSM_LOG_INFO);
 	fuse_set_log_func(log_fuse);
 	code = start(&o);
