@@ -11,7 +11,7 @@
 
 #include "fs/fs_impl.h"
 
-static int value_check(struct fs *fs, uint64_t ino, uint64_t block, size_t len)
+int value_check(struct fs *fs, uint64_t ino, uint64_t block, size_t len)
 {
 	if (len > 0 && len <= fs->block_bytes)
 		return 0;

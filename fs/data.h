@@ -14,6 +14,8 @@
 #include "fs/inode_cache.h"
 #include "fs/txn.h"
 
+/* 0, or -EUCLEAN, reported: no block is that long. */
+int value_check(struct fs *fs, uint64_t ino, uint64_t block, size_t len);
 /* The block's value. 0, LSM_NOTFOUND (a hole), or an error. */
 int block_get(struct fs *fs, uint64_t ino, uint64_t block, struct lsm_pin *pin);
 /* The values of 1 to BLOCK_GROUP blocks from first on, in one pass.

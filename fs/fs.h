@@ -25,6 +25,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "lsm/lsm.h"
@@ -173,6 +174,25 @@ int fs_readlink(struct fs *fs, uint64_t ino, char *buf, size_t size);
 /* Bytes read (0 at or behind the end of the file) or -errno. */
 ssize_t fs_read(struct fs *fs, uint64_t ino, void *buf, size_t size,
 		uint64_t offset);
+
+/*
+ * The same without a copy: iov[0..count) is the data, in order, where it lies
+ * in memory (holes are zeros somewhere). It stays until fs_pieces_release(),
+ * which is to come soon, as it keeps memory from being used for anything else;
+ * it follows any call, also one that failed. No piece is empty, and there are
+ * fewer than IOV_MAX. size is FS_PIECES_BYTES_MAX at most.
+ */
+#define FS_PIECES_BYTES_MAX ((size_t)1 << 20)
+struct fs_pieces {
+	const struct iovec *iov;
+	unsigned count;
+	/* private */
+	struct lsm_hold *hold;
+	void *memory;
+};
+ssize_t fs_read_pieces(struct fs *fs, uint64_t ino, size_t size,
+		       uint64_t offset, struct fs_pieces *out);
+void fs_pieces_release(struct fs_pieces *p);
 
 enum fs_write_flags {
 	FS_WRITE_APPEND = 1,    /* offset is ignored: at the end of the file */

@@ -374,6 +374,21 @@ LSM_PUBLIC int lsm_multi_get(struct lsm_db *db,
 			     const struct lsm_slice *keys,
 			     struct lsm_pin *values, int *results);
 
+/*
+ * The same without a copy: values[i] points to where the value lies (data is
+ * NULL where there is none), and *hold, which is made also when an error other
+ * than -ENOMEM is returned, keeps it there until lsm_hold_release(). For values
+ * that are handed on at once, as memory that is held cannot be used again.
+ * Values that lie side by side in one block do so here. Before lsm_close().
+ */
+struct lsm_hold;
+LSM_PUBLIC int lsm_hold_get(struct lsm_db *db,
+			    const struct lsm_snapshot *snapshot, size_t count,
+			    const struct lsm_slice *keys,
+			    struct lsm_slice *values, int *results,
+			    struct lsm_hold **hold);
+LSM_PUBLIC void lsm_hold_release(struct lsm_hold *hold); /* may be NULL */
+
 struct lsm_iter_options {
 	const struct lsm_snapshot *snapshot; /* NULL: the present */
 	struct lsm_slice lower; /* first key to see; len 0: no bound */

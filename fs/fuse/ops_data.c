@@ -55,17 +55,35 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fuse_reply_open(req, fi);
 }
 
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-		    struct fuse_file_info *fi)
+/* What no version of the kernel asks for so far. */
+static void read_copying(fuse_req_t req, fuse_ino_t ino, size_t size,
+			 off_t offset)
 {
 	void *buf = reply_buffer(size);
 	ssize_t n = -ENOMEM;
 
-	(void)fi;
 	if (buf)
 		n = fs_read(daemon_of(req)->fs, ino, buf, size,
 			    (uint64_t)offset);
 	reply_data(req, n, buf);
+}
+
+/* The kernel copies straight from the engine's memory into its pages. */
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		    struct fuse_file_info *fi)
+{
+	struct fs_pieces pieces;
+	ssize_t n;
+
+	(void)fi;
+	if (size > FS_PIECES_BYTES_MAX) {
+		read_copying(req, ino, size, offset);
+		return;
+	}
+	n = fs_read_pieces(daemon_of(req)->fs, ino, size, (uint64_t)offset,
+			   &pieces);
+	reply_pieces(req, n, &pieces);
+	fs_pieces_release(&pieces);
 }
 
 /*

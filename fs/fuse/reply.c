@@ -153,6 +153,16 @@ void reply_data(fuse_req_t req, ssize_t result, const void *data)
 		fuse_reply_buf(req, data, (size_t)result);
 }
 
+void reply_pieces(fuse_req_t req, ssize_t result, const struct fs_pieces *p)
+{
+	if (result < 0)
+		fuse_reply_err(req, errno_of(result));
+	else if (!p->count)
+		fuse_reply_buf(req, NULL, 0);
+	else
+		fuse_reply_iov(req, p->iov, (int)p->count);
+}
+
 void reply_written(fuse_req_t req, ssize_t result)
 {
 	if (result < 0)

@@ -35,6 +35,8 @@ void reply_create(fuse_req_t req, int result, const struct fs_attr *attr,
 void reply_attr(fuse_req_t req, int result, const struct fs_attr *attr);
 /* result >= 0: so many bytes of data. */
 void reply_data(fuse_req_t req, ssize_t result, const void *data);
+/* result >= 0: the data is in pieces. */
+void reply_pieces(fuse_req_t req, ssize_t result, const struct fs_pieces *p);
 void reply_written(fuse_req_t req, ssize_t result);
 /* result >= 0: for size 0 the length only, else so many bytes of data. */
 void reply_xattr(fuse_req_t req, ssize_t result, const void *data, size_t size);

@@ -161,7 +161,8 @@ static int fetch_raw(struct blob_reader *r, const struct blob_handle *h,
 		     struct cache_entry **out)
 {
 	struct cache_entry *e =
-		cache_alloc(r->cache, (size_t)h->bytes + SST_TRAILER_BYTES);
+		cache_alloc(r->cache, (size_t)h->bytes + SST_TRAILER_BYTES,
+			    stored_lead(h->bytes));
 	int err;
 
 	if (!e)

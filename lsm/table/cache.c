@@ -240,13 +240,13 @@ void cache_put(struct cache *c, struct cache_entry *e)
 	}
 }
 
-struct cache_entry *cache_alloc(struct cache *c, size_t bytes)
+struct cache_entry *cache_alloc(struct cache *c, size_t bytes, size_t lead)
 {
 	struct cache_entry *e;
 
 	if (bytes > SIZE_MAX / 2)
 		return NULL;
-	e = cache_mem_alloc(&c->mem, bytes);
+	e = cache_mem_alloc(&c->mem, bytes, lead);
 	/* relaxed: nobody else knows of it */
 	if (e)
 		atomic_store_explicit(&e->state, 1, memory_order_relaxed);
@@ -296,7 +296,7 @@ void cache_drop(struct cache *c, struct cache_entry *e)
 
 void *cache_data(struct cache_entry *e)
 {
-	return e + 1;
+	return (uint8_t *)(e + 1) + e->pad;
 }
 
 size_t cache_bytes(const struct cache_entry *e)

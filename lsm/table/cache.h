@@ -48,9 +48,11 @@ void cache_put(struct cache *c, struct cache_entry *e);
  * then either inserted (the entry comes back referenced; when another thread
  * was faster, its entry comes back and ours is freed) or dropped. insert=false
  * keeps it out of the table: it lives as long as the reference (reads around
- * the cache).
+ * the cache). NULL: no memory. lead: what comes after so many bytes is best
+ * aligned to a page; 0, or where that would waste memory: all is aligned to a
+ * cache line.
  */
-struct cache_entry *cache_alloc(struct cache *c, size_t bytes); /* or NULL */
+struct cache_entry *cache_alloc(struct cache *c, size_t bytes, size_t lead);
 struct cache_entry *cache_insert(struct cache *c, struct cache_entry *e,
 				 uint64_t file, uint64_t offset, bool insert);
 void cache_drop(struct cache *c, struct cache_entry *e); /* not inserted */

@@ -278,7 +278,7 @@ static struct cache_entry *copy_entry(struct cache *c, struct cache_entry *e)
 	atomic_store_explicit(
 		&n->used, atomic_load_explicit(&e->used, memory_order_relaxed),
 		memory_order_relaxed);
-	memcpy(n + 1, e + 1, e->bytes);
+	memcpy(cache_data(n), cache_data(e), e->bytes);
 	/* release: pairs with cache_mem_drain_next() */
 	atomic_store_explicit(&n->state, IN_TABLE, memory_order_release);
 	return n;

@@ -41,6 +41,7 @@ struct cache_entry {
 	struct cache_entry *older; /* protected by shard->mutex */
 	size_t bytes;
 	_Atomic uint32_t state;
+	uint16_t pad;         /* bytes between entry and data; constant */
 	uint16_t class;       /* of its memory; constant, as bytes */
 	_Atomic uint8_t used; /* since it came or was last passed over */
 	bool is_protected;    /* protected by shard->mutex */

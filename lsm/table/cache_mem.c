@@ -10,11 +10,21 @@
  * several threads the process held half as much again as the cache counted.
  * Here the unit that is counted is the unit that is mapped.
  *
+ * In a large cache a slab is a huge page: blocks are found at random places,
+ * and the kernel, when it copies from them (lsm_hold_get()), looks each page
+ * up.
+ *
  * Sizes are those of which a slab holds a whole number, a sixteenth apart where
  * that is possible, so little is lost at the end of a piece and nothing at the
  * end of a slab. What is larger than a quarter of a slab gets a mapping of its
  * own. A slab whose last piece is freed goes to whatever class needs one next;
  * beyond a few it is unmapped.
+ *
+ * Data that is handed to the kernel where it lies should begin on a page: the
+ * kernel takes hold of it page by page, and copies whole pages several times as
+ * fast as two parts of each. So there are classes of whole pages besides, for
+ * large blocks. The entry of such a piece lies in the last page of the piece
+ * before, or of the slab's head, so that only its data has to be aligned.
  *
  * Slabs that are sparsely filled are what could break the budget: when the mix
  * of sizes shifts, pieces of the old sizes are freed here and there, and no
@@ -42,13 +52,16 @@
 #endif
 
 #define SLAB_MIN     ((size_t)64 << 10)
-#define SLAB_MAX     ((size_t)512 << 10)
-#define SLABS_WANTED 256 /* of the capacity */
+#define SLAB_MAX     ((size_t)2 << 20) /* a huge page */
+#define SLABS_WANTED 64                /* of the capacity, at least */
 #define PIECE_MIN    128
 #define PIECES_LEAST 4
 #define IDLE_PARTS   64 /* of the capacity: what idle slabs may take */
 #define IDLE_MAX     16
 #define PAGE_BYTES   ((size_t)4096)
+#define LEAD_ROOM    512 /* entry and lead, before a page */
+#define PAGES_MIN    7   /* of a piece aligned to pages */
+#define PAGES_MAX    32
 #define SAMPLE       64 /* slabs looked at to find a sparse one */
 
 /* Protected by the mutex of cache_mem but for what is constant. */
@@ -85,17 +98,36 @@ static void make_classes(struct cache_mem *m)
 	uint32_t bytes = piece_bytes(m->slab_bytes, pieces);
 	unsigned n = 0;
 
-	while (bytes >= PIECE_MIN && n < CACHE_MEM_CLASSES_MAX) {
+	while (bytes >= PIECE_MIN &&
+	       n < CACHE_MEM_CLASSES_MAX - (PAGES_MAX - PAGES_MIN + 1)) {
 		uint32_t next = bytes - bytes / 16;
 
-		all[n++] =
-			(struct size_class){.bytes = bytes, .pieces = pieces};
+		all[n++] = (struct size_class){
+			.bytes = bytes,
+			.pieces = pieces,
+			.first = (uint32_t)head_bytes(pieces)};
 		while (bytes > next)
 			bytes = piece_bytes(m->slab_bytes, ++pieces);
 	}
 	m->class_count = n;
 	for (unsigned i = 0; i < n; i++)
 		m->classes[i] = all[n - 1 - i];
+}
+
+static void make_page_classes(struct cache_mem *m)
+{
+	for (uint32_t pages = PAGES_MIN; pages <= PAGES_MAX; pages++) {
+		uint32_t bytes = pages * (uint32_t)PAGE_BYTES;
+		uint32_t pieces =
+			(uint32_t)(m->slab_bytes - PAGE_BYTES) / bytes;
+
+		if (pieces < PIECES_LEAST)
+			break;
+		m->classes[m->class_count + m->page_count++] =
+			(struct size_class){.bytes = bytes,
+					    .pieces = pieces,
+					    .first = PAGE_BYTES - LEAD_ROOM};
+	}
 }
 
 void cache_mem_init(struct cache_mem *m, uint64_t capacity_bytes)
@@ -113,6 +145,7 @@ void cache_mem_init(struct cache_mem *m, uint64_t capacity_bytes)
 		      : idle > IDLE_MAX ? IDLE_MAX
 					: (unsigned)idle;
 	make_classes(m);
+	make_page_classes(m);
 }
 
 static void unmap(void *p, size_t bytes)
@@ -144,6 +177,9 @@ static struct slab *slab_map(const struct cache_mem *m)
 	if (q != p)
 		munmap(p, (size_t)(q - p));
 	munmap(q + bytes, (size_t)(p + bytes - q));
+	/* Only a wish, and one for the largest. */
+	if (bytes == SLAB_MAX)
+		(void)madvise(q, bytes, MADV_HUGEPAGE);
 	return (struct slab *)q;
 }
 
@@ -180,6 +216,21 @@ static uint16_t class_of(const struct cache_mem *m, size_t bytes)
 	return low < m->class_count ? (uint16_t)low : CACHE_MEM_OWN;
 }
 
+/* The class in which data can be aligned, or CACHE_MEM_OWN: there is none. */
+static uint16_t page_class_of(const struct cache_mem *m, size_t bytes,
+			      size_t lead)
+{
+	size_t pages;
+
+	if (!lead || lead > LEAD_ROOM - sizeof(struct cache_entry) ||
+	    bytes < lead)
+		return CACHE_MEM_OWN;
+	pages = (bytes - lead + LEAD_ROOM + PAGE_BYTES - 1) / PAGE_BYTES;
+	if (pages < PAGES_MIN || pages - PAGES_MIN >= m->page_count)
+		return CACHE_MEM_OWN;
+	return (uint16_t)(m->class_count + (pages - PAGES_MIN));
+}
+
 static size_t own_bytes(size_t data_bytes)
 {
 	return (sizeof(struct cache_entry) + data_bytes + PAGE_BYTES - 1) &
@@ -204,17 +255,19 @@ struct slab *cache_mem_slab(const struct cache_mem *m,
 static struct cache_entry *piece_at(const struct cache_mem *m, struct slab *s,
 				    uint32_t i)
 {
-	return (struct cache_entry *)((uint8_t *)s + head_bytes(s->pieces) +
-				      (size_t)i * m->classes[s->class].bytes);
+	const struct size_class *c = &m->classes[s->class];
+
+	return (struct cache_entry *)((uint8_t *)s + c->first +
+				      (size_t)i * c->bytes);
 }
 
 static uint32_t piece_index(const struct cache_mem *m, const struct slab *s,
 			    const struct cache_entry *e)
 {
+	const struct size_class *c = &m->classes[s->class];
 	size_t at = (size_t)((const uint8_t *)e - (const uint8_t *)s);
 
-	return (uint32_t)((at - head_bytes(s->pieces)) /
-			  m->classes[s->class].bytes);
+	return (uint32_t)((at - c->first) / c->bytes);
 }
 
 static void add(_Atomic int64_t *sum, int64_t delta)
@@ -271,8 +324,7 @@ static void slab_start(struct cache_mem *m, struct slab *s, uint16_t class)
 	} else {
 		s->next = s->prev = m->hand = s;
 	}
-	POISON((uint8_t *)s + head_bytes(c->pieces),
-	       m->slab_bytes - head_bytes(c->pieces));
+	POISON((uint8_t *)s + c->first, m->slab_bytes - c->first);
 	partial_push(c, s, true);
 }
 
@@ -297,7 +349,7 @@ static struct slab *slab_stop(struct cache_mem *m, struct slab *s)
 
 /* An entry from a slab that has room. */
 static struct cache_entry *take(struct cache_mem *m, struct slab *s,
-				size_t bytes) REQUIRES(m->mutex)
+				size_t bytes, uint16_t pad) REQUIRES(m->mutex)
 {
 	struct size_class *c = &m->classes[s->class];
 	struct cache_entry *e;
@@ -313,11 +365,12 @@ static struct cache_entry *take(struct cache_mem *m, struct slab *s,
 	if (++s->taken == s->pieces)
 		partial_remove(c, s);
 	e = piece_at(m, s, word * 64 + bit);
-	UNPOISON(e, sizeof(*e) + bytes);
+	UNPOISON(e, sizeof(*e) + pad + bytes);
 	/* Under the mutex, as cache_mem_drain_next() looks at all pieces. */
 	memset(e, 0, sizeof(*e));
 	e->bytes = bytes;
 	e->class = s->class;
+	e->pad = pad;
 	return e;
 }
 
@@ -334,12 +387,17 @@ static struct cache_entry *alloc_own(struct cache_mem *m, size_t bytes)
 	return e;
 }
 
-struct cache_entry *cache_mem_alloc(struct cache_mem *m, size_t bytes)
+struct cache_entry *cache_mem_alloc(struct cache_mem *m, size_t bytes,
+				    size_t lead)
 {
-	uint16_t class = class_of(m, sizeof(struct cache_entry) + bytes);
+	uint16_t class = page_class_of(m, bytes, lead), pad = 0;
 	struct cache_entry *e;
 	struct slab *s;
 
+	if (class != CACHE_MEM_OWN)
+		pad = (uint16_t)(LEAD_ROOM - sizeof(*e) - lead);
+	else
+		class = class_of(m, sizeof(*e) + bytes);
 	if (class == CACHE_MEM_OWN)
 		return alloc_own(m, bytes);
 	mutex_lock(&m->mutex);
@@ -350,7 +408,7 @@ struct cache_entry *cache_mem_alloc(struct cache_mem *m, size_t bytes)
 		m->idle_count--;
 		slab_start(m, s, class);
 	}
-	e = s ? take(m, s, bytes) : NULL;
+	e = s ? take(m, s, bytes, pad) : NULL;
 	mutex_unlock(&m->mutex);
 	if (e)
 		return e;
@@ -360,7 +418,7 @@ struct cache_entry *cache_mem_alloc(struct cache_mem *m, size_t bytes)
 		return NULL;
 	mutex_lock(&m->mutex);
 	slab_start(m, s, class);
-	e = take(m, s, bytes);
+	e = take(m, s, bytes, pad);
 	mutex_unlock(&m->mutex);
 	return e;
 }
@@ -378,7 +436,7 @@ struct cache_entry *cache_mem_alloc_beside(struct cache_mem *m,
 	for (s = m->classes[e->class].partial; s && !s->live;)
 		s = s->partial_next;
 	if (s)
-		n = take(m, s, e->bytes);
+		n = take(m, s, e->bytes, e->pad);
 	mutex_unlock(&m->mutex);
 	return n;
 }

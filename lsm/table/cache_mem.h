@@ -19,7 +19,7 @@
 
 #include "lsm/base/sync.h"
 
-#define CACHE_MEM_CLASSES_MAX 128
+#define CACHE_MEM_CLASSES_MAX 160
 #define CACHE_MEM_OWN         UINT16_MAX /* the class of a mapping of its own */
 
 struct cache_entry;
@@ -28,13 +28,15 @@ struct slab;
 struct size_class {
 	uint32_t bytes;  /* of a piece */
 	uint32_t pieces; /* of a slab */
+	uint32_t first;  /* offset of the first one in a slab */
 	/* Slabs with a free piece. Protected by the mutex of cache_mem. */
 	struct slab *partial, *partial_last;
 };
 
 struct cache_mem {
-	size_t slab_bytes; /* a power of two; slabs are aligned to it */
-	unsigned class_count;
+	size_t slab_bytes;    /* a power of two; slabs are aligned to it */
+	unsigned class_count; /* ordinary ones */
+	unsigned page_count;  /* those that align data to pages, behind them */
 	unsigned idle_max;
 	struct size_class classes[CACHE_MEM_CLASSES_MAX]; /* ascending */
 	struct mutex mutex;
@@ -52,9 +54,10 @@ void cache_mem_init(struct cache_mem *m, uint64_t capacity_bytes);
 /* Unmaps all slabs. Entries with a mapping of their own have been freed. */
 void cache_mem_release(struct cache_mem *m);
 
-/* An entry with its head zeroed but for class and bytes, data of bytes behind
- * it; NULL: no memory. */
-struct cache_entry *cache_mem_alloc(struct cache_mem *m, size_t bytes);
+/* An entry with its head zeroed but for what it says of its memory, data of
+ * bytes behind it; NULL: no memory. lead: as for cache_alloc(). */
+struct cache_entry *cache_mem_alloc(struct cache_mem *m, size_t bytes,
+				    size_t lead);
 /* The same for a copy of e, in a slab that there is; NULL: none has room. */
 struct cache_entry *cache_mem_alloc_beside(struct cache_mem *m,
 					   const struct cache_entry *e);

@@ -135,8 +135,8 @@ void sst_pin_release(struct sst_pin *p, struct cache *c);
 
 enum sst_lookup_flags {
 	/* Do not touch the disk: -EAGAIN when a block is not in memory. The
-	 * caller is pinned, and pin->data is only good under that pin: no
-	 * reference is taken. */
+	 * caller is pinned, and pin->data and pin->entry are only good under
+	 * that pin: no reference is taken. */
 	SST_LOOKUP_CACHED = 1,
 };
 

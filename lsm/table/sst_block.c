@@ -99,7 +99,7 @@ static int fetch_raw(struct sst_reader *r, const struct sst_handle *h,
 		     bool verify, struct cache_entry **out)
 {
 	struct cache_entry *e =
-		cache_alloc(r->cache, (size_t)h->bytes + SST_TRAILER_BYTES);
+		cache_alloc(r->cache, (size_t)h->bytes + SST_TRAILER_BYTES, 0);
 	int err;
 
 	if (!e)

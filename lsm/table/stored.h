@@ -29,6 +29,13 @@ int stored_entry(struct cache *c, const struct sst_handle *h,
 		 const uint8_t *stored, struct cache_entry **out,
 		 const char **why);
 
+/*
+ * Where in a plain block of so many bytes the values begin, if it is one of a
+ * blob file and they are equally long, a page or several, as those of a
+ * filesystem are; else 0. A guess by the length, for cache_alloc().
+ */
+size_t stored_lead(size_t plain);
+
 /* How many of an entry's bytes are the block. */
 static inline size_t stored_plain_len(const struct cache_entry *e, uint8_t type)
 {

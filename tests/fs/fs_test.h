@@ -66,6 +66,26 @@ static inline void test_close(struct test_fs *t)
 	ck_assert_msg(r == 0, "fs_close: %s", lsm_strerror(r));
 }
 
+/* As fs_read(), by way of pieces. */
+static inline ssize_t read_pieces(struct fs *fs, uint64_t ino, void *buf,
+				  size_t size, uint64_t offset)
+{
+	struct fs_pieces p;
+	ssize_t n = fs_read_pieces(fs, ino, size, offset, &p);
+	size_t at = 0;
+
+	for (unsigned i = 0; n >= 0 && i < p.count; i++) {
+		ck_assert_uint_gt(p.iov[i].iov_len, 0);
+		ck_assert_uint_le(at + p.iov[i].iov_len, (size_t)n);
+		memcpy((char *)buf + at, p.iov[i].iov_base, p.iov[i].iov_len);
+		at += p.iov[i].iov_len;
+	}
+	fs_pieces_release(&p);
+	if (n >= 0)
+		ck_assert_uint_eq(at, (size_t)n);
+	return n;
+}
+
 static inline void test_setup(struct test_fs *t)
 {
 	memset(t, 0, sizeof(*t));

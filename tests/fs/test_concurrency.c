@@ -295,7 +295,8 @@ static void write_blocks(struct worker *w)
 			       "write");
 			continue;
 		}
-		if (fs_read(t.fs, dirs[0], buf, 8192, 100) != 8192) {
+		if ((i % 2 ? fs_read : read_pieces)(t.fs, dirs[0], buf, 8192,
+						    100) != 8192) {
 			expect(-EIO, "read");
 			continue;
 		}

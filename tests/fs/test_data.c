@@ -44,6 +44,63 @@ START_TEST(data_reads_back_with_zeros_in_holes)
 }
 END_TEST
 
+START_TEST(pieces_are_what_a_read_copies_and_stay_until_released)
+{
+	static char want[600000], buf[600000];
+	uint64_t f = must_file(t.fs, 1, "f"), size = sizeof(want) - 100;
+	struct fs_pieces p, none;
+	size_t at = 0;
+
+	/* Data, a hole over several pages of zeros, short blocks, an odd end.
+	 */
+	for (size_t i = 0; i < sizeof(want); i++)
+		want[i] = (char)(i * 7 + i / 4096 * 11);
+	memset(want + 81920, 0, 300000);
+	must_write(t.fs, f, want, 81920, 0);
+	must_write(t.fs, f, want + 381920, size - 381920, 381920);
+	for (int flushed = 0; flushed < 2; flushed++) {
+		for (size_t from = 0; from < size; from += 30011) {
+			ssize_t n = read_pieces(t.fs, f, buf, 200000, from);
+
+			ck_assert_int_eq(n, from + 200000 < size
+						    ? 200000
+						    : (ssize_t)(size - from));
+			ck_assert_mem_eq(buf, want + from, (size_t)n);
+		}
+		ck_assert_int_eq(lsm_flush(fs_db(t.fs)), 0);
+	}
+	ck_assert_int_eq(fs_read_pieces(t.fs, f, 1 << 20, 5, &p), size - 5);
+	/* Neighbours lie side by side. */
+	ck_assert_uint_lt(p.count, (size - 300000) / 4096 / 3 + 10);
+	/* The file goes, and with it all that held its data but the pieces. */
+	must_truncate(t.fs, f, 100);
+	ck_assert_int_eq(fs_unlink(t.fs, 1, "f"), 0);
+	fs_forget(t.fs, f, 1);
+	ck_assert_int_eq(lsm_compact_range(fs_db(t.fs), lsm_slice(NULL, 0),
+					   lsm_slice(NULL, 0)),
+			 0);
+	for (unsigned i = 0; i < p.count; i++) {
+		ck_assert_mem_eq(p.iov[i].iov_base, want + 5 + at,
+				 p.iov[i].iov_len);
+		at += p.iov[i].iov_len;
+	}
+	ck_assert_uint_eq(at, size - 5);
+	fs_pieces_release(&p);
+
+	f = must_file(t.fs, 1, "g");
+	ck_assert_int_eq(fs_read_pieces(t.fs, f, 4096, 0, &none), 0);
+	ck_assert_uint_eq(none.count, 0);
+	fs_pieces_release(&none);
+	ck_assert_int_eq(fs_read_pieces(t.fs, 1, 4096, 0, &none), -EISDIR);
+	fs_pieces_release(&none);
+	ck_assert_int_eq(fs_read_pieces(t.fs, f, (1 << 20) + 1, 0, &none),
+			 -EINVAL);
+	fs_pieces_release(&none);
+	ck_assert_int_eq(fs_read_pieces(t.fs, 12345, 4096, 0, &none), -ESTALE);
+	fs_pieces_release(&none);
+}
+END_TEST
+
 START_TEST(truncate_cuts_and_extension_reveals_zeros)
 {
 	uint64_t f = must_file(t.fs, 1, "f"), blocks = used_blocks(t.fs);
@@ -324,6 +381,8 @@ int main(void)
 	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, data_reads_back_with_zeros_in_holes);
+	tcase_add_test(c,
+		       pieces_are_what_a_read_copies_and_stay_until_released);
 	tcase_add_test(c, truncate_cuts_and_extension_reveals_zeros);
 	tcase_add_test(c, large_files_shrink_by_one_range);
 	tcase_add_test(c, punched_holes_take_no_space);

@@ -217,6 +217,10 @@ static void compare(const struct both *f)
 		ck_assert_int_eq(fs_read(t.fs, f->ino, buf, len, at),
 				 (ssize_t)len);
 		ck_assert_mem_eq(buf, want + at, len);
+		memset(buf, 1, len);
+		ck_assert_int_eq(read_pieces(t.fs, f->ino, buf, len, at),
+				 (ssize_t)len);
+		ck_assert_mem_eq(buf, want + at, len);
 	}
 }
 

@@ -33,7 +33,9 @@ static bool is_filled(struct cache_entry *e, uint64_t file, uint64_t offset)
 static struct cache_entry *put_block(struct cache *c, uint64_t file,
 				     uint64_t offset, size_t bytes)
 {
-	struct cache_entry *e = cache_alloc(c, bytes);
+	/* the lead of a third of them, where that matters */
+	struct cache_entry *e =
+		cache_alloc(c, bytes, offset % 3 ? 0 : offset % 400);
 
 	ck_assert_ptr_nonnull(e);
 	fill(e, file, offset);
@@ -84,6 +86,32 @@ START_TEST(inserted_block_is_found_and_another_is_not)
 }
 END_TEST
 
+START_TEST(what_follows_the_lead_of_a_large_block_begins_on_a_page)
+{
+	static const size_t bytes[] = {25000, 32964, 33000, 65900, 100000};
+	struct cache *c = cache_new(256 << 20);
+	struct cache_entry *e[5 * 40];
+	size_t i;
+
+	for (i = 0; i < 5 * 40; i++) {
+		size_t lead = 4 + i / 5 * 11;
+
+		e[i] = cache_alloc(c, bytes[i % 5], lead);
+		ck_assert_ptr_nonnull(e[i]);
+		ck_assert_uint_eq(((uintptr_t)cache_data(e[i]) + lead) % 4096,
+				  0);
+		fill(e[i], 1, i);
+		e[i] = cache_insert(c, e[i], 1, i, true);
+	}
+	for (i = 0; i < 5 * 40; i++) {
+		ck_assert(is_filled(e[i], 1, i));
+		cache_put(c, e[i]);
+	}
+	ck_assert_uint_lt(stats(c).used, 20 << 20); /* 12.4 MiB, and slabs */
+	cache_free(c);
+}
+END_TEST
+
 START_TEST(second_insert_returns_the_first_block)
 {
 	struct cache *c = cache_new(1 << 20);
@@ -102,7 +130,7 @@ END_TEST
 START_TEST(block_kept_out_of_the_table_lives_as_long_as_its_reference)
 {
 	struct cache *c = cache_new(1 << 20);
-	struct cache_entry *e = cache_alloc(c, BLOCK);
+	struct cache_entry *e = cache_alloc(c, BLOCK, 0);
 
 	fill(e, 1, 0);
 	e = cache_insert(c, e, 1, 0, false);
@@ -112,7 +140,7 @@ START_TEST(block_kept_out_of_the_table_lives_as_long_as_its_reference)
 	ck_assert_uint_gt(stats(c).used, BLOCK);
 	cache_put(c, e);
 	ck_assert_uint_eq(stats(c).used, 0);
-	e = cache_alloc(c, BLOCK);
+	e = cache_alloc(c, BLOCK, 0);
 	cache_drop(c, e);
 	ck_assert_uint_eq(stats(c).used, 0);
 	cache_free(c);
@@ -384,7 +412,8 @@ static void *storm_thread(void *arg)
 			e = cache_get(s->c, file, offset);
 			if (!e) {
 				/* sizes of several slabs */
-				e = cache_alloc(s->c, 200 + offset % 7 * 900);
+				e = cache_alloc(s->c, 200 + offset % 7 * 900,
+						0);
 				fill(e, file, offset);
 				e = cache_insert(s->c, e, file, offset,
 						 rng_below(&rng, 10));
@@ -436,6 +465,8 @@ int main(void)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, inserted_block_is_found_and_another_is_not);
+	tcase_add_test(tc,
+		       what_follows_the_lead_of_a_large_block_begins_on_a_page);
 	tcase_add_test(tc, second_insert_returns_the_first_block);
 	tcase_add_test(
 		tc, block_kept_out_of_the_table_lives_as_long_as_its_reference);
