@@ -140,7 +140,7 @@ static int flush_direct(struct flush_job *j, struct compact_env *env,
 	int err = 0;
 
 	for (unsigned i = 0; i < j->count && !err; i++)
-		err = db_direct_seal(j->mems[i], &move);
+		err = db_direct_seal(j->db, j->mems, j->count, i, &move);
 	*m = (struct direct_mover){
 		.db = j->db, .mems = j->mems, .count = j->count};
 	if (move) {
@@ -173,8 +173,8 @@ static int flush_build(struct flush_job *j, struct version_edit *edit,
 	if (!err)
 		err = flush_memtables(&env, tables, j->count, edit);
 	blob_view_release(&db->vs, &mover.view);
-	for (unsigned i = 0; i < j->count && !err; i++)
-		err = db_direct_add(j->mems[i], edit);
+	if (!err)
+		err = db_direct_add(db, j->mems, j->count, edit);
 	*written = env.written_bytes;
 	mutex_lock(&db->mutex);
 	db->blob_written += env.blob_bytes;

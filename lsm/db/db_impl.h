@@ -82,7 +82,10 @@ struct db_direct {
 	bool dirty; /* protected by db->write_mutex: in db->dirty_direct */
 	struct db_direct *next_sync; /* the syncing thread's */
 	bool name_durable;           /* the same */
-	uint64_t live; /* the flushing thread's: tables refer to that */
+	bool added;                  /* the flushing thread's: by the edit */
+	/* The flush leaves it out, so it gets no new users; protected by
+	 * db->mutex. */
+	bool dropping;
 	/* Its memtable is in tables: no log needs it any more. */
 	_Atomic bool flushed;
 };
@@ -358,6 +361,10 @@ void db_set_error_locked(struct lsm_db *db, int err, const char *what)
 int share_keep(struct lsm_db *db, struct db_mem *m,
 	       const struct lsm_batch *batch);
 /* m is in a table, which refers to the files. */
+/* Is the file pinned by others than these memtables? */
+bool share_pinned_locked(struct lsm_db *db, uint64_t file,
+			 struct db_mem *const *mems, unsigned count)
+	REQUIRES(db->mutex);
 void share_flushed_locked(struct lsm_db *db, struct db_mem *m)
 	REQUIRES(db->mutex);
 
@@ -409,10 +416,12 @@ int db_direct_sync(struct lsm_db *db, struct db_direct *list);
 void db_direct_put_list(struct db_direct *list);
 /* Waits for those who are writing into files of m. */
 void db_direct_wait(const struct db_mem *m);
-/* Before a flush: seals the files of m. A file that can no longer be made
- * durable stays as it is, and *move is set: its values have to go elsewhere. An
- * error when move is NULL. */
-int db_direct_seal(const struct db_mem *m, bool *move);
+/* Before a flush of count memtables: seals the files of mems[i]. A file that
+ * can no longer be made durable stays as it is, and *move is set: its values
+ * have to go elsewhere. An error when move is NULL, or when others have handles
+ * into such a file. */
+int db_direct_seal(struct lsm_db *db, struct db_mem *const *mems,
+		   unsigned count, unsigned i, bool *move);
 /* For compact_env.keep_handle, when move was set; arg is a struct
  * direct_mover. */
 struct direct_mover {
@@ -423,8 +432,10 @@ struct direct_mover {
 };
 int db_direct_keep_handle(void *arg, struct lsm_slice handle,
 			  struct lsm_slice *value);
-/* Adds to edit, which adds tables, the files of m that they refer to. */
-int db_direct_add(const struct db_mem *m, struct version_edit *edit);
+/* Adds to edit, which adds tables, the memtables' files that they refer to, and
+ * those that others have handles into. */
+int db_direct_add(struct lsm_db *db, struct db_mem *const *mems, unsigned count,
+		  struct version_edit *edit);
 /* After that edit: deletes the files of m that it did not add. */
 void db_direct_flushed(struct lsm_db *db, const struct db_mem *m);
 

@@ -127,18 +127,33 @@ void db_direct_wait(const struct db_mem *m)
 	}
 }
 
-int db_direct_seal(const struct db_mem *m, bool *move)
+/* Values that handles elsewhere lead to cannot be moved with those of the
+ * memtables: then the flush waits for a later one, which has all of them. */
+static bool only_theirs(struct lsm_db *db, const struct db_direct *d,
+			struct db_mem *const *mems, unsigned count)
+{
+	bool theirs;
+
+	mutex_lock(&db->mutex);
+	theirs = !share_pinned_locked(db, d->blob->number, mems, count);
+	mutex_unlock(&db->mutex);
+	return theirs;
+}
+
+int db_direct_seal(struct lsm_db *db, struct db_mem *const *mems,
+		   unsigned count, unsigned i, bool *move)
 {
 	struct blob_meta meta;
 	int err = 0;
 
-	for (struct db_direct *d = first(m); d && !err; d = d->next) {
+	for (struct db_direct *d = first(mems[i]); d && !err; d = d->next) {
 		if (!d->blob->map.count)
 			continue;
 		err = blob_direct_error(d->blob);
 		if (!err)
 			err = blob_direct_seal(d->blob, &meta);
-		if (err && move && blob_direct_error(d->blob)) {
+		if (err && move && blob_direct_error(d->blob) &&
+		    only_theirs(db, d, mems, count)) {
 			*move = true;
 			err = 0;
 		}
@@ -189,21 +204,49 @@ static uint64_t count_live(const struct version_edit *edit, uint64_t number)
 	return live;
 }
 
-int db_direct_add(const struct db_mem *m, struct version_edit *edit)
+/* Handles elsewhere may lead into a file that the tables do not refer to. From
+ * here on there are none, or none to come. */
+static bool keep_shared(struct lsm_db *db, struct db_direct *d,
+			struct db_mem *const *mems, unsigned count)
+{
+	bool keep;
+
+	mutex_lock(&db->mutex);
+	keep = share_pinned_locked(db, d->blob->number, mems, count);
+	d->dropping = !keep;
+	mutex_unlock(&db->mutex);
+	return keep;
+}
+
+static int add_file(struct lsm_db *db, struct db_direct *d,
+		    struct db_mem *const *mems, unsigned count,
+		    struct version_edit *edit)
+{
+	struct edit_blob e = {
+		.what = EDIT_BLOB_ADD,
+		.keep = true,
+		.live_bytes = count_live(edit, d->blob->number),
+	};
+
+	d->added = e.live_bytes || keep_shared(db, d, mems, count);
+	if (!d->added)
+		return 0;
+	/* Others lead only to what was committed, and never into a file that
+	 * could not be sealed: db_direct_seal() has seen to it. */
+	assert(d->blob->sealed);
+	e.meta = d->blob->meta;
+	return version_edit_blob(edit, &e);
+}
+
+int db_direct_add(struct lsm_db *db, struct db_mem *const *mems, unsigned count,
+		  struct version_edit *edit)
 {
 	int err = 0;
 
-	for (struct db_direct *d = first(m); d && !err; d = d->next) {
-		struct edit_blob e = {.what = EDIT_BLOB_ADD, .keep = true};
-
-		d->live = count_live(edit, d->blob->number);
-		if (!d->live)
-			continue;
-		assert(d->blob->sealed);
-		e.meta = d->blob->meta;
-		e.live_bytes = d->live;
-		err = version_edit_blob(edit, &e);
-	}
+	for (unsigned i = 0; i < count && !err; i++)
+		for (struct db_direct *d = first(mems[i]); d && !err;
+		     d = d->next)
+			err = add_file(db, d, mems, count, edit);
 	return err;
 }
 
@@ -214,7 +257,7 @@ void db_direct_flushed(struct lsm_db *db, const struct db_mem *m)
 
 	for (struct db_direct *d = first(m); d; d = d->next) {
 		atomic_store_explicit(&d->flushed, true, memory_order_relaxed);
-		if (d->live)
+		if (d->added)
 			continue;
 		cache_erase_file(db->cache, d->blob->number);
 		file_name(name, FILE_BLOB, d->blob->number);

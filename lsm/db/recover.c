@@ -302,9 +302,9 @@ static int begin_life(struct replay *rp, const struct log_list *l)
 	int err = flush_replayed(rp);
 
 	if (!err)
-		err = db_direct_seal(rp->mem, NULL);
+		err = db_direct_seal(db, &rp->mem, 1, 0, NULL);
 	if (!err)
-		err = db_direct_add(rp->mem, &rp->edit);
+		err = db_direct_add(db, &rp->mem, 1, &rp->edit);
 	if (!err)
 		err = db_wal_new(db, &db->wal);
 	if (err)

@@ -11,8 +11,9 @@
  *
  * A log never leads into a file that the manifest does not have: the file is
  * in a durable manifest before it can be pinned, and no edit takes it out while
- * it is. Recovery settles what is dead only with the edit that puts what it
- * replayed into tables.
+ * it is. Or a bulk write put it where recovery looks (direct.c), and the flush
+ * of its memtable adds it to the manifest as it is pinned. Recovery settles
+ * what is dead only with the edit that puts what it replayed into tables.
  *
  * Any thread, one at a time for a batch.
  */
@@ -50,6 +51,21 @@ static void batch_unpin(struct blob_pins *pins)
 	free(p);
 }
 
+/* A bulk write made the file, and no version has it yet. When its memtable is
+ * flushed it is added although it is only pinned; unless that has been decided
+ * the other way already, or it cannot be made durable any more. */
+static bool is_coming_locked(struct lsm_db *db, uint64_t file)
+	REQUIRES(db->mutex)
+{
+	const struct superversion *sv =
+		atomic_load_explicit(&db->sv, memory_order_relaxed);
+	const struct db_direct *d = NULL;
+
+	for (unsigned i = 0; i < sv->mem_count && !d; i++)
+		d = db_direct_find(sv->mems[i], file);
+	return d && !d->dropping && !blob_direct_error(d->blob);
+}
+
 /* 0, LSM_NOTFOUND or an error. */
 static int pin(struct lsm_batch *batch, struct lsm_db *db, uint64_t file)
 {
@@ -71,6 +87,8 @@ static int pin(struct lsm_batch *batch, struct lsm_db *db, uint64_t file)
 		return 0;
 	mutex_lock(&db->mutex);
 	err = blob_pins_add(&p->pins, file);
+	if (err == LSM_NOTFOUND && is_coming_locked(db, file))
+		err = blob_pins_take(&p->pins, file);
 	mutex_unlock(&db->mutex);
 	return err;
 }
@@ -118,6 +136,16 @@ int share_keep(struct lsm_db *db, struct db_mem *m,
 	err = blob_pins_join(&m->pins, batch->pins);
 	mutex_unlock(&db->mutex);
 	return err;
+}
+
+bool share_pinned_locked(struct lsm_db *db, uint64_t file,
+			 struct db_mem *const *mems, unsigned count)
+{
+	uint32_t theirs = blob_pin_count(&db->vs, file);
+
+	for (unsigned i = 0; i < count && theirs; i++)
+		theirs -= blob_pins_have(&mems[i]->pins, file);
+	return theirs > 0;
 }
 
 void share_flushed_locked(struct lsm_db *db, struct db_mem *m)

@@ -188,16 +188,18 @@ struct blob_pins {
 };
 
 bool blob_pins_have(const struct blob_pins *p, uint64_t file);
-/* Both are called with vs->mutex, and change nothing on an error: 0 or -ENOMEM;
+/* All are called with vs->mutex, and change nothing on an error: 0 or -ENOMEM;
  * the first LSM_NOTFOUND when the file is no longer, or not yet, part of the
- * present version. */
+ * present version. To take one that is not yet is for who sees to it that it
+ * comes there. */
 int blob_pins_add(struct blob_pins *p, uint64_t file);
+int blob_pins_take(struct blob_pins *p, uint64_t file);
 int blob_pins_join(struct blob_pins *p, const struct blob_pins *from);
 /* Called with vs->mutex; sets vs->dead_blobs when a file is left that nobody
  * refers to. p is empty afterwards. */
 void blob_pins_release(struct blob_pins *p);
-/* Called with vs->mutex. */
-bool blob_pinned(const struct version_set *vs, uint64_t file);
+/* By how many. Called with vs->mutex. */
+uint32_t blob_pin_count(const struct version_set *vs, uint64_t file);
 
 /* ---- edits ----------------------------------------------------------------
  */

@@ -200,7 +200,7 @@ static bool give_up(struct version_set *vs, struct blob_file *f)
 	bool gone;
 
 	mutex_lock(vs->mutex);
-	gone = !blob_pinned(vs, f->meta.number);
+	gone = !blob_pin_count(vs, f->meta.number);
 	if (gone)
 		f->dropping = true;
 	mutex_unlock(vs->mutex);

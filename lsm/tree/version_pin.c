@@ -26,9 +26,11 @@ static struct blob_pin *find(const struct version_set *vs, uint64_t file)
 	return NULL;
 }
 
-bool blob_pinned(const struct version_set *vs, uint64_t file)
+uint32_t blob_pin_count(const struct version_set *vs, uint64_t file)
 {
-	return find(vs, file) != NULL;
+	const struct blob_pin *pin = find(vs, file);
+
+	return pin ? pin->count : 0;
 }
 
 bool blob_pins_have(const struct blob_pins *p, uint64_t file)
@@ -89,10 +91,13 @@ static void count_down(struct version_set *vs, uint64_t file)
 		vs->dead_blobs = true;
 }
 
-static int add(struct blob_pins *p, uint64_t file)
+int blob_pins_take(struct blob_pins *p, uint64_t file)
 {
-	int err = reserve(p);
+	int err;
 
+	if (blob_pins_have(p, file))
+		return 0;
+	err = reserve(p);
 	if (!err)
 		err = count_up(p->vs, file);
 	if (!err)
@@ -104,12 +109,10 @@ int blob_pins_add(struct blob_pins *p, uint64_t file)
 {
 	const struct version_blob *b;
 
-	if (blob_pins_have(p, file))
-		return 0;
 	b = version_find_blob(p->vs->current, file);
 	if (!b || b->file->dropping)
 		return LSM_NOTFOUND;
-	return add(p, file);
+	return blob_pins_take(p, file);
 }
 
 int blob_pins_join(struct blob_pins *p, const struct blob_pins *from)
@@ -118,8 +121,7 @@ int blob_pins_join(struct blob_pins *p, const struct blob_pins *from)
 	int err = 0;
 
 	for (size_t i = 0; i < from->count && !err; i++)
-		if (!blob_pins_have(p, from->files[i]))
-			err = add(p, from->files[i]);
+		err = blob_pins_take(p, from->files[i]);
 	while (err && p->count > before)
 		count_down(p->vs, p->files[--p->count]);
 	return err;

@@ -93,6 +93,19 @@ static void put_all(char prefix, unsigned v)
 		ck_ok(lsm_put(db, key_of(key, prefix, i), value_of(i, v, buf)));
 }
 
+/* In one batch, which goes to a blob file by itself. */
+static void put_bulk(char prefix, unsigned v)
+{
+	struct lsm_batch *b = lsm_batch_new();
+	char key[16], buf[VALUE_BYTES];
+
+	for (unsigned i = 0; i < KEYS; i++)
+		ck_ok(lsm_batch_put(b, key_of(key, prefix, i),
+				    value_of(i, v, buf)));
+	ck_ok(lsm_write(db, b, NULL));
+	lsm_batch_free(b);
+}
+
 static void check_all(char prefix, unsigned v)
 {
 	struct lsm_iter_options o = {
@@ -160,6 +173,26 @@ static void delete_all(char prefix)
 				     lsm_slice((char[]){prefix + 1}, 1)));
 	ck_ok(lsm_write(db, b, NULL));
 	lsm_batch_free(b);
+}
+
+static unsigned count_blobs(uint64_t *bytes)
+{
+	DIR *d = opendir(path);
+	struct dirent *e;
+	struct stat st;
+	unsigned n = 0;
+
+	*bytes = 0;
+	while (d && (e = readdir(d))) {
+		const char *end = strstr(e->d_name, ".blob");
+
+		if (!end || fstatat(dirfd(d), e->d_name, &st, 0))
+			continue;
+		n++;
+		*bytes += (uint64_t)st.st_size;
+	}
+	closedir(d);
+	return n;
 }
 
 static struct lsm_stats stats(void)
@@ -478,6 +511,113 @@ START_TEST(compaction_beside_an_unflushed_clone_keeps_the_files)
 }
 END_TEST
 
+/* ---- what a bulk write put into a file that no version has yet ---- */
+
+START_TEST(values_of_unflushed_bulk_writes_are_shared)
+{
+	put_bulk('a', 1);
+	clone_all('a', 'b'); /* looks that the batch is small */
+	check_all('b', 1);
+	clone_all('b', 'c');
+	check_all('c', 1);
+	ck_ok(lsm_flush(db));
+	check_all('a', 1);
+	check_all('c', 1);
+	ck_assert_uint_eq(stats().blob_value_bytes, KEYS * VALUE_BYTES);
+	ck_ok(lsm_verify(db, NULL, NULL));
+	delete_all('a');
+	delete_all('b');
+	settle();
+	reopen();
+	check_all('c', 1);
+	delete_all('c');
+	settle();
+	ck_assert_uint_eq(stats().blob_files, 0);
+}
+END_TEST
+
+/* The flush finds that no table refers to the file. */
+START_TEST(flush_adds_a_file_that_only_a_batch_leads_to)
+{
+	struct lsm_batch *b = lsm_batch_new();
+	uint64_t bytes;
+
+	put_bulk('a', 1);
+	add_clone(b, 'a', 'b');
+	ck_assert_uint_lt(lsm_batch_size(b), KEYS * 64);
+	delete_all('a');
+	ck_ok(lsm_flush(db));
+	settle();
+	ck_assert_uint_eq(stats().blob_files, 1);
+	ck_assert_uint_eq(stats().blob_live_bytes, 0);
+	ck_ok(lsm_write(db, b, NULL));
+	check_all('b', 1);
+	lsm_batch_clear(b);
+	settle();
+	check_all('b', 1);
+	ck_ok(lsm_verify(db, NULL, NULL));
+	/* let go of while it is flushed, or before */
+	put_bulk('c', 1);
+	add_clone(b, 'c', 'd');
+	delete_all('c');
+	lsm_batch_free(b);
+	delete_all('b');
+	settle();
+	ck_assert_uint_eq(stats().blob_files, 0);
+	ck_assert_uint_eq(count_blobs(&bytes), 0);
+}
+END_TEST
+
+START_TEST(clone_of_an_unflushed_bulk_write_survives_power_loss)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		put_bulk('a', 1 + i);
+		clone_all('a', 'b');
+		delete_all('a');
+		if (!i)
+			ck_ok(lsm_sync(db));
+		env_fault_power_off_at(env, env_fault_calls(env));
+		lsm_close(db);
+		env_fault_restart(env, i ? ENV_KEEP_ALL : ENV_KEEP_NONE, false,
+				  1);
+		if (i)
+			ck_ok(lsm_repair(path, &options, NULL, NULL));
+		ck_ok(lsm_open(path, &options, &db));
+		check_all('b', 1 + i);
+		ck_ok(lsm_verify(db, NULL, NULL));
+	}
+}
+END_TEST
+
+/* What the file holds may be lost: its values are moved when they are flushed,
+ * which has to wait for the batch that leads there. */
+START_TEST(file_whose_sync_failed_waits_for_the_batch)
+{
+	struct lsm_batch *b = lsm_batch_new();
+
+	put_bulk('a', 1);
+	add_clone(b, 'a', 'b');
+	env_fault_fail_at(env, env_fault_calls(env), -EIO, true);
+	ck_assert_int_eq(lsm_sync(db), -EIO);
+	env_fault_clear(env);
+	ck_assert_int_lt(lsm_resume(db), 0);
+	check_all('a', 1);
+	ck_assert_int_lt(lsm_write(db, b, NULL), 0);
+	lsm_batch_clear(b);
+	ck_ok(lsm_resume(db));
+	check_all('a', 1);
+	add_clone(b, 'a', 'b');
+	ck_ok(lsm_write(db, b, NULL));
+	lsm_batch_free(b);
+	settle();
+	check_all('b', 1);
+	ck_ok(lsm_verify(db, NULL, NULL));
+	kill_and_reopen();
+	check_all('a', 1);
+	check_all('b', 1);
+}
+END_TEST
+
 /* ---- threads ---- */
 
 struct racer {
@@ -510,6 +650,33 @@ static void *overwrite(void *arg)
 		memcpy(buf, &sum, 4);
 		ck_ok(lsm_put(db, key_of(key, (char)('a' + n % 4), i), v));
 	}
+	return NULL;
+}
+
+static void *write_bulk(void *arg)
+{
+	struct racer *r = arg;
+	struct lsm_batch *b = lsm_batch_new();
+	char key[16], buf[VALUE_BYTES];
+	unsigned sum;
+
+	for (unsigned n = 0; n < r->rounds / 10; n++) {
+		unsigned i = rnd_below(&r->seed, KEYS);
+
+		lsm_batch_clear(b);
+		for (unsigned k = 0; k < 20; k++) {
+			struct lsm_slice v = value_of(i, n + k, buf);
+
+			sum = checksum(v);
+			memcpy(buf, &sum, 4);
+			ck_ok(lsm_batch_put(b,
+					    key_of(key, (char)('a' + n % 4),
+						   (i + k) % KEYS),
+					    v));
+		}
+		ck_ok(lsm_write(db, b, NULL));
+	}
+	lsm_batch_free(b);
 	return NULL;
 }
 
@@ -563,23 +730,24 @@ static void *read_back(void *arg)
 
 START_TEST(sharing_races_with_collecting)
 {
-	void *(*const mains[])(void *) = {overwrite, share, share, read_back};
+	void *(*const mains[])(void *) = {overwrite, write_bulk, share, share,
+					  read_back};
 	uint64_t seed = test_seed(5);
-	struct racer racers[4];
+	struct racer racers[5];
 
 	options.write_buffer_bytes = 256 << 10;
 	options.blob_file_bytes = 64 << 10;
 	options.table_bytes = 8 << 10;
 	options.level_base_bytes = 16 << 10;
 	reopen();
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 5; i++) {
 		racers[i].seed = rnd(&seed);
 		racers[i].rounds = 1500;
 		ck_assert_int_eq(pthread_create(&racers[i].thread, NULL,
 						mains[i], &racers[i]),
 				 0);
 	}
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 5; i++)
 		pthread_join(racers[i].thread, NULL);
 	ck_ok(lsm_flush(db));
 	ck_ok(lsm_wait_idle(db));
@@ -605,11 +773,15 @@ int main(void)
 	tcase_add_test(t, small_values_and_wrong_use);
 	tcase_add_test(t, snapshots_share_and_are_shared);
 	tcase_add_test(t, checkpoint_and_repair_keep_shared_values);
+	tcase_add_test(t, values_of_unflushed_bulk_writes_are_shared);
+	tcase_add_test(t, flush_adds_a_file_that_only_a_batch_leads_to);
 	tcase_add_test(t, sharing_races_with_collecting);
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(f, setup_fault, teardown_fault);
 	tcase_add_test(f, log_keeps_what_its_handles_lead_to);
 	tcase_add_test(f, compaction_beside_an_unflushed_clone_keeps_the_files);
+	tcase_add_test(f, clone_of_an_unflushed_bulk_write_survives_power_loss);
+	tcase_add_test(f, file_whose_sync_failed_waits_for_the_batch);
 	suite_add_tcase(s, f);
 	return run_suite(s);
 }

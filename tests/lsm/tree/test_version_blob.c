@@ -244,6 +244,7 @@ START_TEST(pinned_file_stays_without_live_bytes)
 	make_tree(&t);
 	OK(pin(&t, &p, 200));
 	OK(pin(&t, &p, 200)); /* once is enough */
+	ck_assert_uint_eq(blob_pin_count(&t.vs, 200), 1);
 	ck_assert_int_eq(pin(&t, &p, 201), LSM_NOTFOUND);
 	mutex_lock(t.vs.mutex);
 	OK(blob_pins_join(&q, &p));
