@@ -107,9 +107,9 @@ static int find_in_memory(struct lsm_hold *h, struct lsm_slice key,
 			return NEED_IO;
 		*value = sst.data;
 		if (r == LOOKUP_FOUND && kind == KIND_PUT) {
-			if (!sst.entry || !cache_ref(sst.entry))
+			if (!sst.lies_in || !cache_ref(sst.lies_in))
 				return NEED_IO;
-			add_entry(h, sst.entry);
+			add_entry(h, sst.lies_in);
 		}
 	}
 	if (r == LOOKUP_FOUND && kind == KIND_BLOB)

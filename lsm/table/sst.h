@@ -130,12 +130,14 @@ struct sst_pin {
 	struct lsm_slice data;
 	struct cache_entry *entry; /* reference held when not NULL */
 	struct sst_reader *reader; /* reference held when not NULL */
+	/* With SST_LOOKUP_CACHED: the entry, not referenced; NULL: the map. */
+	struct cache_entry *lies_in;
 };
 void sst_pin_release(struct sst_pin *p, struct cache *c);
 
 enum sst_lookup_flags {
 	/* Do not touch the disk: -EAGAIN when a block is not in memory. The
-	 * caller is pinned, and pin->data and pin->entry are only good under
+	 * caller is pinned, and pin->data and pin->lies_in are only good under
 	 * that pin: no reference is taken. */
 	SST_LOOKUP_CACHED = 1,
 };

@@ -352,7 +352,7 @@ int sst_reader_lookup(struct sst_reader *r, struct lsm_slice key, uint64_t hash,
 		result = sst_view_cached(r, i, &v);
 		if (result)
 			return result;
-		pin->entry = v.entry;
+		pin->lies_in = v.entry;
 		return lookup_in(r, &v, r->index.entry[i].offset, key, seq,
 				 cover, kind, &pin->data);
 	}
