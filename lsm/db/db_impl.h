@@ -519,10 +519,18 @@ void event_stall(struct lsm_db *db, bool on);
 
 /* ---- verify_blob.c ---- */
 
-/* Checks the blob files of v and what its tables refer to in them. done is told
- * of the bytes read. 0 or the first error; all are reported. */
-int verify_blobs(struct lsm_db *db, struct version *v,
+/* Checks the blob files of sv's version and what its tables refer to in them;
+ * and what entries of its memtables, up to seq, point to. done is told of the
+ * bytes read. 0 or the first error; all are reported. */
+int verify_blobs(struct lsm_db *db, struct superversion *sv, uint64_t seq,
 		 void (*done)(void *arg, uint64_t bytes), void *arg);
+
+/* ---- dump_direct.c ---- */
+
+/* As blob_dump(), for a file that is not sealed: the values that logs in dir
+ * point to. LSM_END: none does. */
+int dump_direct(struct env_dir *dir, const char *name, uint64_t number,
+		int (*fn)(void *arg, const char *line), void *arg);
 
 /* ---- recover.c ---- */
 

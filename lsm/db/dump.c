@@ -113,6 +113,18 @@ static int dump_current(struct env_dir *dir, line_fn fn, void *arg)
 	return err;
 }
 
+static int dump_blob(struct env_dir *dir, const char *name, uint64_t number,
+		     line_fn fn, void *arg)
+{
+	int direct, err = blob_dump(dir, name, fn, arg);
+
+	if (err != -EUCLEAN)
+		return err;
+	/* damaged, unless logs know more of it */
+	direct = dump_direct(dir, name, number, fn, arg);
+	return direct == LSM_END ? err : direct;
+}
+
 int lsm_dump_file(struct lsm_env *env, const char *dir, const char *name,
 		  int (*fn)(void *arg, const char *line), void *arg)
 {
@@ -130,7 +142,7 @@ int lsm_dump_file(struct lsm_env *env, const char *dir, const char *name,
 	if (kind == FILE_SST)
 		err = sst_dump(d, name, true, fn, arg);
 	else if (kind == FILE_BLOB)
-		err = blob_dump(d, name, fn, arg);
+		err = dump_blob(d, name, number, fn, arg);
 	else if (kind == FILE_WAL)
 		err = dump_log(d, name, number, batch_to_text, fn, arg);
 	else if (kind == FILE_MANIFEST)

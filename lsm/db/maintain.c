@@ -247,7 +247,8 @@ int lsm_verify(struct lsm_db *db,
 	       void *arg)
 {
 	struct verify v = {.db = db, .progress = progress, .arg = arg};
-	struct superversion *sv = sv_get(db);
+	uint64_t seq;
+	struct superversion *sv = sv_get_at(db, NULL, &seq);
 	int first = 0, err;
 
 	for (unsigned level = 0; level < LSM_LEVELS; level++)
@@ -258,7 +259,7 @@ int lsm_verify(struct lsm_db *db,
 		if (err && !first)
 			first = err;
 	}
-	err = verify_blobs(db, sv->version, verify_progress, &v);
+	err = verify_blobs(db, sv, seq, verify_progress, &v);
 	if (err && !first)
 		first = err;
 	sv_put_user(sv);

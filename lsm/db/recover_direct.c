@@ -183,7 +183,7 @@ static int new_block(struct direct_replay *r, struct direct_found *f,
 static int follow(struct direct_replay *r, const struct blob_handle *h,
 		  bool durable)
 {
-	struct direct_found *f;
+	struct direct_found *f = NULL;
 	struct blob_block *b;
 	int err = find_file(r, h->file, &f);
 

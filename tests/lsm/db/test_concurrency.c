@@ -250,11 +250,14 @@ static struct lsm_options small_options(struct lsm_env *env,
 START_TEST(batches_stay_whole_whatever_runs_beside)
 {
 	struct lsm_env *env = env_fault_new();
-	struct lsm_options o = small_options(env, _i ? 100 : 0);
+	/* In the tree, in blob files, and written there by the writers. */
+	struct lsm_options o = small_options(env, _i ? 100 - 20 * _i : 0);
 	struct thread writers[WRITERS], readers[2], snapshots, maintenance;
 	struct shared shared = {0};
 	struct thread check = {.shared = &shared};
 
+	if (_i == 2)
+		o.blob_direct_bytes = 500;
 	ck_ok(lsm_open("/store", &o, &shared.db));
 	for (unsigned i = 0; i < WRITERS; i++)
 		start(&writers[i], &shared, i, writer_main);
@@ -374,7 +377,7 @@ int main(void)
 	TCase *t = tcase_create("threads");
 
 	tcase_set_timeout(t, 300);
-	tcase_add_loop_test(t, batches_stay_whole_whatever_runs_beside, 0, 2);
+	tcase_add_loop_test(t, batches_stay_whole_whatever_runs_beside, 0, 3);
 	tcase_add_test(t, writers_that_wait_for_the_disk_share_its_syncs);
 	tcase_add_loop_test(
 		t, stalled_writers_go_on_when_the_tree_has_caught_up, 0, 2);
