@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -137,6 +138,17 @@ void word_wake_all(_Atomic uint32_t *word)
 	if (syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL,
 		    0) < 0)
 		check(errno, "futex wake");
+}
+
+unsigned thread_number(void)
+{
+	static _Atomic unsigned next;
+	static _Thread_local unsigned mine;
+
+	if (!mine)
+		mine = 1 + atomic_fetch_add_explicit(&next, 1,
+						     memory_order_relaxed);
+	return mine - 1;
 }
 
 int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg)

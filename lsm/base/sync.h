@@ -78,6 +78,10 @@ static inline void cpu_relax(void)
 #endif
 }
 
+/* Of the calling thread, from 0 on in the order of their first calls: to spread
+ * counters over cache lines. */
+unsigned thread_number(void);
+
 /* Starts a joinable thread named name (15 characters at most) with all
  * signals blocked: they belong to the program. 0 or -errno. */
 int thread_start(pthread_t *t, const char *name, void *(*fn)(void *),

@@ -95,14 +95,7 @@ static int pin_hold(struct lsm_pin *pin, struct superversion *sv,
 
 unsigned db_stripe_index(void)
 {
-	static _Atomic unsigned next;
-	static _Thread_local unsigned mine;
-
-	if (!mine)
-		mine = 1 + atomic_fetch_add_explicit(&next, 1,
-						     memory_order_relaxed) %
-				   DB_STRIPES;
-	return mine - 1;
+	return thread_number() % DB_STRIPES;
 }
 
 static void count_get(struct lsm_db *db, bool hit)
@@ -134,7 +127,31 @@ static int bad_kind(struct lsm_db *db)
 
 /* What get_pinned() leaves to get_with_io(), beside enum lookup_result: the
  * search of the tables, or a value whose handle a memtable has. */
-enum { NEED_TABLES = 16, NEED_BLOB };
+enum {
+	NEED_TABLES = 1 << 4, /* from the position in the bits above on */
+	NEED_BLOB = 1 << 5,
+	NEED_ASKED = 1 << 6,
+	NEED_LEVEL = 8,  /* shift; four bits */
+	NEED_INDEX = 12, /* shift */
+	NEED_INDEX_MAX = 1 << 16,
+};
+
+static int need_tables(const struct version_pos *at)
+{
+	if (at->index >= NEED_INDEX_MAX)
+		return NEED_TABLES; /* from the start, then */
+	return NEED_TABLES | (at->asked ? NEED_ASKED : 0) |
+	       (int)(at->level << NEED_LEVEL) | (int)(at->index << NEED_INDEX);
+}
+
+static struct version_pos needed_pos(int need)
+{
+	return (struct version_pos){
+		.level = (unsigned)need >> NEED_LEVEL & 15,
+		.index = (unsigned)need >> NEED_INDEX,
+		.asked = need & NEED_ASKED,
+	};
+}
 
 /*
  * The part of a get that needs no I/O; the caller is pinned. LOOKUP_FOUND: the
@@ -146,6 +163,7 @@ static int get_pinned(struct lsm_db *db, struct superversion *sv,
 	enum entry_kind kind = KIND_PUT;
 	struct lsm_slice value;
 	struct sst_pin sst = {0};
+	struct version_pos at = {0};
 	int r = lookup_mems(sv, key, seq, &kind, &value);
 	int err, need = NEED_BLOB;
 
@@ -157,9 +175,9 @@ static int get_pinned(struct lsm_db *db, struct superversion *sv,
 		return err ? err : LOOKUP_FOUND;
 	}
 	if (r == LOOKUP_MISS) {
-		need = NEED_TABLES;
-		r = version_lookup(sv->version, key, seq, SST_LOOKUP_CACHED,
-				   &kind, &sst);
+		r = version_lookup_from(sv->version, key, seq,
+					SST_LOOKUP_CACHED, &at, &kind, &sst);
+		need = need_tables(&at);
 		if (r == -EAGAIN)
 			return need;
 		value = sst.data;
@@ -203,13 +221,15 @@ static int get_with_io(struct lsm_db *db, struct superversion *sv,
 		       struct lsm_pin *pin)
 {
 	enum entry_kind kind = KIND_PUT;
+	struct version_pos at = needed_pos(need);
 	struct sst_pin sst = {0};
 	int err = 0, r;
 
-	if (need == NEED_BLOB)
+	if (need & NEED_BLOB)
 		r = lookup_mems(sv, key, seq, &kind, &sst.data);
 	else
-		r = version_lookup(sv->version, key, seq, 0, &kind, &sst);
+		r = version_lookup_from(sv->version, key, seq, 0, &at, &kind,
+					&sst);
 
 	if (r == LOOKUP_FOUND && kind == KIND_BLOB) {
 		err = resolve(db, sv, &sst);

@@ -107,10 +107,7 @@ void lsm_get_stats(struct lsm_db *db, struct lsm_stats *stats)
 	s.wal_syncs =
 		atomic_load_explicit(&db->wal_syncs, memory_order_relaxed);
 	s.stall_ns = atomic_load_explicit(&db->stall_ns, memory_order_relaxed);
-	s.bloom_checked = atomic_load_explicit(&sst_counters.bloom_checked,
-					       memory_order_relaxed);
-	s.bloom_useful = atomic_load_explicit(&sst_counters.bloom_useful,
-					      memory_order_relaxed);
+	table_cache_bloom(db->tables, &s.bloom_checked, &s.bloom_useful);
 	s.background_error = lsm_background_error(db);
 	*stats = s;
 }

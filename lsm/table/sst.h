@@ -104,11 +104,12 @@ struct sst_maps {
 
 struct sst_reader_options {
 	struct cache *cache;
-	struct read_around *around; /* shared by tables; NULL: not done */
-	struct ahead *ahead;        /* the same; NULL: not done */
-	struct sst_maps *maps;      /* the same; NULL: nothing is mapped */
-	bool map_raw;               /* raw blocks are used where they lie */
-	bool verify_checksums;      /* of data blocks, when they are read */
+	struct read_around *around;    /* shared by tables; NULL: not done */
+	struct ahead *ahead;           /* the same; NULL: not done */
+	struct sst_counters *counters; /* the same; NULL: nothing is counted */
+	struct sst_maps *maps;         /* the same; NULL: nothing is mapped */
+	bool map_raw;                  /* raw blocks are used where they lie */
+	bool verify_checksums;         /* of data blocks, when they are read */
 	const struct logger *log;
 };
 
@@ -140,6 +141,8 @@ enum sst_lookup_flags {
 	 * caller is pinned, and pin->data and pin->lies_in are only good under
 	 * that pin: no reference is taken. */
 	SST_LOOKUP_CACHED = 1,
+	/* The filter was asked before, and did not deny the key. */
+	SST_LOOKUP_ASKED = 2,
 };
 
 /* enum lookup_result or -errno; hash is hash64() of the key. Range tombstones
@@ -197,12 +200,13 @@ size_t sst_reader_memory(const struct sst_reader *r);
 int sst_dump(struct env_dir *dir, const char *name, bool entries,
 	     int (*fn)(void *arg, const char *line), void *arg);
 
-/* Counters of all tables of one process's engine, relaxed. Each thread adds
- * what it counted in batches, so up to that many of each are still to come. */
-#define SST_COUNTER_BATCH 64
+/* Counters shared by the tables of a store, each thread in its own line. */
+#define SST_COUNTER_LINES 16
 struct sst_counters {
-	_Atomic uint64_t bloom_checked, bloom_useful;
+	struct {
+		/* Filters asked that denied the key, or could not. */
+		_Alignas(64) _Atomic uint64_t bloom_no, bloom_maybe;
+	} line[SST_COUNTER_LINES];
 };
-extern struct sst_counters sst_counters;
 
 #endif

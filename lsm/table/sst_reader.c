@@ -14,13 +14,12 @@
 
 #include "lsm/base/epoch.h"
 #include "lsm/base/hash.h"
+#include "lsm/base/sync.h"
 #include "lsm/table/read_around.h"
 
 /* Read first, in the hope that it holds all but index, filter and tombstones.
  */
 #define TAIL_FIRST 4096
-
-struct sst_counters sst_counters;
 
 /* ---- open and close -------------------------------------------------------
  */
@@ -175,6 +174,7 @@ int sst_reader_open(struct env_dir *dir, const char *name, uint64_t number,
 	atomic_init(&r->refs, 1);
 	r->number = number;
 	r->cache = o->cache;
+	r->counters = o->counters;
 	r->around = o->around;
 	r->ahead = o->ahead;
 	r->maps = o->maps;
@@ -246,22 +246,15 @@ uint64_t sst_reader_offset(struct sst_reader *r, struct lsm_slice key)
 /* ---- lookup ---------------------------------------------------------------
  */
 
-/*
- * Counting each question where all threads see it would make them fight for
- * one cache line, so a thread adds up its own and hands over a batch.
- */
-static inline void count_bloom(bool useful)
+static inline void count_bloom(const struct sst_reader *r, bool maybe)
 {
-	static _Thread_local uint32_t checked, found_useful;
+	unsigned i = thread_number() % SST_COUNTER_LINES;
 
-	found_useful += useful;
-	if (++checked < SST_COUNTER_BATCH)
-		return;
-	atomic_fetch_add_explicit(&sst_counters.bloom_checked, checked,
-				  memory_order_relaxed);
-	atomic_fetch_add_explicit(&sst_counters.bloom_useful, found_useful,
-				  memory_order_relaxed);
-	checked = found_useful = 0;
+	if (r->counters)
+		atomic_fetch_add_explicit(
+			maybe ? &r->counters->line[i].bloom_maybe
+			      : &r->counters->line[i].bloom_no,
+			1, memory_order_relaxed);
 }
 
 /*
@@ -293,7 +286,7 @@ bool sst_reader_may_hold(const struct sst_reader *r, struct lsm_slice lower,
 	if (!n || !r->filter.line_count || !one_prefix(lower, upper, n))
 		return true;
 	maybe = filter_may_contain(&r->filter, hash64(lower.data, n));
-	count_bloom(!maybe);
+	count_bloom(r, maybe);
 	return maybe;
 }
 
@@ -337,10 +330,10 @@ int sst_reader_lookup(struct sst_reader *r, struct lsm_slice key, uint64_t hash,
 		frags_cover(&r->frags, key, seq, &c);
 		cover = c.seq;
 	}
-	if (r->filter.line_count) {
+	if (r->filter.line_count && !(flags & SST_LOOKUP_ASKED)) {
 		bool maybe = filter_may_contain(&r->filter, hash);
 
-		count_bloom(!maybe);
+		count_bloom(r, maybe);
 		if (!maybe)
 			return cover ? LOOKUP_DELETED : LOOKUP_MISS;
 	}

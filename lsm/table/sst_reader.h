@@ -33,6 +33,7 @@ struct sst_reader {
 	uint64_t number, file_bytes;
 	struct env_object *object;
 	struct cache *cache;
+	struct sst_counters *counters;
 	struct sst_maps *maps;
 	struct ahead *ahead;        /* NULL: not done */
 	struct read_around *around; /* NULL: not done */

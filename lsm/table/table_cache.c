@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lsm/base/epoch.h"
 #include "lsm/base/file_name.h"
@@ -29,6 +30,7 @@ struct table_cache {
 	struct sst_reader_options options;
 	struct read_around around;
 	struct sst_maps maps;
+	struct sst_counters counters;
 	uint32_t max_open;
 	struct mutex mutex;
 	struct table_slot *newest, *oldest; /* protected by mutex */
@@ -38,15 +40,17 @@ struct table_cache {
 struct table_cache *table_cache_new(struct env_dir *dir, uint32_t max_open,
 				    const struct sst_reader_options *o)
 {
-	struct table_cache *tc = calloc(1, sizeof(*tc));
+	struct table_cache *tc = aligned_alloc(64, sizeof(*tc));
 
 	if (!tc)
 		return NULL;
+	memset(tc, 0, sizeof(*tc));
 	tc->dir = dir;
 	tc->options = *o;
 	read_around_init(&tc->around);
 	tc->options.around = &tc->around;
 	tc->options.maps = &tc->maps;
+	tc->options.counters = &tc->counters;
 	tc->max_open = max_open ? max_open : 1;
 	mutex_init(&tc->mutex);
 	return tc;
@@ -216,4 +220,19 @@ struct ahead *table_cache_ahead(struct table_cache *tc)
 struct cache *table_cache_blocks(struct table_cache *tc)
 {
 	return tc->options.cache;
+}
+
+void table_cache_bloom(struct table_cache *tc, uint64_t *checked,
+		       uint64_t *useful)
+{
+	uint64_t no = 0, maybe = 0;
+
+	for (unsigned i = 0; i < SST_COUNTER_LINES; i++) {
+		no += atomic_load_explicit(&tc->counters.line[i].bloom_no,
+					   memory_order_relaxed);
+		maybe += atomic_load_explicit(&tc->counters.line[i].bloom_maybe,
+					      memory_order_relaxed);
+	}
+	*checked = no + maybe;
+	*useful = no;
 }

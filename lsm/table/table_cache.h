@@ -38,6 +38,9 @@ struct sst_reader *table_cache_find(struct table_cache *tc,
 int table_cache_get(struct table_cache *tc, struct table_slot *s,
 		    struct sst_reader **out);
 struct cache *table_cache_blocks(struct table_cache *tc);
+/* Questions to filters, and how many of them kept from a read. */
+void table_cache_bloom(struct table_cache *tc, uint64_t *checked,
+		       uint64_t *useful);
 /* What reads ahead for these tables, or NULL. */
 struct ahead *table_cache_ahead(struct table_cache *tc);
 

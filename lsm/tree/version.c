@@ -132,57 +132,74 @@ size_t version_find(const struct version *v, unsigned level,
 	return low;
 }
 
+/* What is looked up, and how. */
+struct wish {
+	struct lsm_slice key;
+	uint64_t hash, seq;
+	unsigned flags;
+};
+
 static int table_lookup(struct version *v, struct table_file *f,
-			struct lsm_slice key, uint64_t hash, uint64_t seq,
-			unsigned flags, enum entry_kind *kind,
-			struct sst_pin *pin)
+			const struct wish *w, struct version_pos *at,
+			enum entry_kind *kind, struct sst_pin *pin)
 {
+	unsigned flags = w->flags | (at->asked ? SST_LOOKUP_ASKED : 0);
 	struct sst_reader *r;
 	int res;
 
+	at->asked = false;
 	if (flags & SST_LOOKUP_CACHED) {
 		r = table_cache_find(v->vs->tables, &f->slot);
 		if (!r)
 			return -EAGAIN;
-		return sst_reader_lookup(r, key, hash, seq, flags, kind, pin);
+		res = sst_reader_lookup(r, w->key, w->hash, w->seq, flags, kind,
+					pin);
+		at->asked = res == -EAGAIN || res == LOOKUP_FOUND;
+		return res;
 	}
 	res = table_cache_get(v->vs->tables, &f->slot, &r);
 	if (res)
 		return res;
-	res = sst_reader_lookup(r, key, hash, seq, flags, kind, pin);
+	res = sst_reader_lookup(r, w->key, w->hash, w->seq, flags, kind, pin);
 	sst_reader_put(r);
 	return res;
+}
+
+int version_lookup_from(struct version *v, struct lsm_slice key, uint64_t seq,
+			unsigned flags, struct version_pos *at,
+			enum entry_kind *kind, struct sst_pin *pin)
+{
+	const struct wish w = {key, hash64(key.data, key.len), seq, flags};
+	struct table_file *f;
+	size_t i;
+	int res;
+
+	for (; !at->level && at->index < v->count[0]; at->index++) {
+		f = v->level[0][at->index];
+		if (f->meta.min_seq > seq || table_file_cmp_key(f, key))
+			continue;
+		res = table_lookup(v, f, &w, at, kind, pin);
+		if (res != LOOKUP_MISS)
+			return res;
+	}
+	for (at->level += !at->level; at->level < LSM_LEVELS; at->level++) {
+		i = version_find(v, at->level, key);
+		if (i == v->count[at->level])
+			continue;
+		f = v->level[at->level][i];
+		if (slice_cmp(key, buf_slice(&f->meta.smallest)) < 0)
+			continue;
+		res = table_lookup(v, f, &w, at, kind, pin);
+		if (res != LOOKUP_MISS)
+			return res;
+	}
+	return LOOKUP_MISS;
 }
 
 int version_lookup(struct version *v, struct lsm_slice key, uint64_t seq,
 		   unsigned flags, enum entry_kind *kind, struct sst_pin *pin)
 {
-	uint64_t hash = hash64(key.data, key.len);
-	unsigned level;
-	size_t i;
-	int res;
+	struct version_pos at = {0};
 
-	for (i = 0; i < v->count[0]; i++) {
-		struct table_file *f = v->level[0][i];
-
-		if (f->meta.min_seq > seq || table_file_cmp_key(f, key))
-			continue;
-		res = table_lookup(v, f, key, hash, seq, flags, kind, pin);
-		if (res != LOOKUP_MISS)
-			return res;
-	}
-	for (level = 1; level < LSM_LEVELS; level++) {
-		struct table_file *f;
-
-		i = version_find(v, level, key);
-		if (i == v->count[level])
-			continue;
-		f = v->level[level][i];
-		if (slice_cmp(key, buf_slice(&f->meta.smallest)) < 0)
-			continue;
-		res = table_lookup(v, f, key, hash, seq, flags, kind, pin);
-		if (res != LOOKUP_MISS)
-			return res;
-	}
-	return LOOKUP_MISS;
+	return version_lookup_from(v, key, seq, flags, &at, kind, pin);
 }

@@ -117,6 +117,19 @@ size_t version_find(const struct version *v, unsigned level,
 int version_lookup(struct version *v, struct lsm_slice key, uint64_t seq,
 		   unsigned flags, enum entry_kind *kind, struct sst_pin *pin);
 
+/* The table of a version that a search of one key has come to. */
+struct version_pos {
+	unsigned level;
+	uint32_t index; /* in level 0 */
+	bool asked;     /* its filter was asked and did not deny the key */
+};
+
+/* As version_lookup(), from *at on, {0} being the start. Leaves in *at the
+ * table that answered, so that after -EAGAIN the search goes on there. */
+int version_lookup_from(struct version *v, struct lsm_slice key, uint64_t seq,
+			unsigned flags, struct version_pos *at,
+			enum entry_kind *kind, struct sst_pin *pin);
+
 /* ---- values in blob files --------------------------------------------------
  */
 
