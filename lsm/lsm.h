@@ -306,6 +306,18 @@ LSM_PUBLIC int lsm_batch_delete(struct lsm_batch *batch, struct lsm_slice key);
 LSM_PUBLIC int lsm_batch_delete_range(struct lsm_batch *batch,
 				      struct lsm_slice start,
 				      struct lsm_slice end);
+/*
+ * Does now, under whatever locks the caller has not taken yet, what is dear
+ * about writing the large values that the batch has so far: if they are enough
+ * to be written directly (lsm_options.blob_direct_bytes) they are compressed
+ * and go into a blob file, and lsm_write() only has to say where they are.
+ * Nothing of them is visible before that. More may be added to the batch
+ * afterwards, small things preferably. 0 also when there was nothing to do;
+ * -ENOSPC and other errors of the disk: the batch is as it was. To be written,
+ * cleared or freed before lsm_close(); values put by reference are needed until
+ * then.
+ */
+LSM_PUBLIC int lsm_batch_prepare(struct lsm_db *db, struct lsm_batch *batch);
 LSM_PUBLIC uint32_t lsm_batch_count(const struct lsm_batch *batch);
 /* Bytes, values that are not copied included. */
 LSM_PUBLIC size_t lsm_batch_size(const struct lsm_batch *batch);

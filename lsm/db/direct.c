@@ -17,6 +17,9 @@
  * fails, fails the batch before anything of it is logged; what it had written
  * is a gap.
  *
+ * A writer may have the first two steps done before it takes locks of its own
+ * (lsm_batch_prepare()).
+ *
  * A file belongs to one memtable. When that was closed between writing and
  * committing, all was in vain and is done again; after a few times the values
  * go through the log as those of any batch.
@@ -56,6 +59,7 @@ struct direct_write {
 	struct blob_block *block; /* by their offsets in their files */
 	size_t block_count, block_cap;
 	struct buf rep;
+	uint32_t ops; /* so many of the batch were looked through for values */
 	bool committed;
 };
 
@@ -242,6 +246,7 @@ static int write_values(struct direct_write *w)
 	struct batch_op op;
 	int err = 0;
 
+	w->ops = w->batch->count;
 	batch_walk_init(&walk, w->batch);
 	while (!err && !batch_walk_next(&walk, &op)) {
 		if (!is_large(w->db, &op))
@@ -314,13 +319,15 @@ static int encode(struct direct_write *w)
 	struct place at = {.left = w->span[0].blocks};
 	struct batch_walk walk;
 	struct batch_op op;
+	uint32_t ops = 0;
 	int err = buf_append(&w->rep, from->data, BATCH_HEADER_BYTES);
 
 	batch_walk_init(&walk, w->batch);
 	while (!err && !batch_walk_next(&walk, &op)) {
 		struct blob_handle h;
 
-		if (is_large(w->db, &op)) {
+		/* What was added after the values were written stays here. */
+		if (ops++ < w->ops && is_large(w->db, &op)) {
 			h = next_handle(w, &at, (uint32_t)op.value.len);
 			err = encode_handle(&w->rep, &op, &h);
 			continue;
@@ -382,22 +389,32 @@ static void drop_pieces(struct direct_write *w, bool committed)
 		db_direct_put(s->file);
 	}
 	w->span_count = w->block_count = 0;
-	blob_pack_clear(&w->pack->pack);
+	if (w->pack)
+		blob_pack_clear(&w->pack->pack);
 	buf_clear(&w->rep);
+}
+
+/* The values are written. -ESTALE: in vain. */
+static int commit(struct direct_write *w, bool sync)
+{
+	const struct lsm_batch *b = w->batch;
+	int err = encode(w);
+
+	if (!err)
+		err = db_write_rep(w->db, b, w->rep.data, w->rep.len, b->count,
+				   b->data_bytes, sync, w);
+	drop_pieces(w, w->committed);
+	return err;
 }
 
 /* -ESTALE: to be tried again. */
 static int try_once(struct direct_write *w, bool sync)
 {
-	const struct lsm_batch *b = w->batch;
 	int err = write_values(w);
 
 	if (!err)
-		err = encode(w);
-	if (!err)
-		err = db_write_rep(w->db, b, w->rep.data, w->rep.len, b->count,
-				   b->data_bytes, sync, w);
-	drop_pieces(w, w->committed);
+		return commit(w, sync);
+	drop_pieces(w, false);
 	return err;
 }
 
@@ -411,11 +428,45 @@ static int write_inline(struct direct_write *w, bool sync)
 				  b->data_bytes, sync, NULL);
 }
 
+static void release(struct direct_write *w)
+{
+	if (w->pack)
+		pack_put(w->db, w->pack);
+	free(w->span);
+	free(w->block);
+	buf_release(&w->rep);
+}
+
+/* A batch whose values were to be written before it, in vain. */
+static void discard(struct direct_write *w)
+{
+	drop_pieces(w, false);
+	release(w);
+	free(w);
+}
+
+/* The values are written. -ESTALE: in vain. */
+static int write_prepared(struct lsm_batch *batch, bool sync)
+{
+	struct direct_write *w = batch->prepared;
+	int err;
+
+	batch->prepared = NULL;
+	err = commit(w, sync);
+	release(w);
+	free(w);
+	return err;
+}
+
 int direct_write(struct lsm_db *db, struct lsm_batch *batch, bool sync)
 {
 	struct direct_write w = {.db = db, .batch = batch};
 	int err = -ESTALE;
 
+	if (batch->prepared)
+		err = write_prepared(batch, sync);
+	if (err != -ESTALE)
+		return err;
 	w.pack = pack_get(db);
 	if (!w.pack)
 		return -ENOMEM;
@@ -423,9 +474,36 @@ int direct_write(struct lsm_db *db, struct lsm_batch *batch, bool sync)
 		err = try_once(&w, sync);
 	if (err == -ESTALE)
 		err = write_inline(&w, sync);
-	pack_put(db, w.pack);
-	free(w.span);
-	free(w.block);
-	buf_release(&w.rep);
+	release(&w);
 	return err;
+}
+
+int lsm_batch_prepare(struct lsm_db *db, struct lsm_batch *batch)
+{
+	struct direct_write *w;
+	int err;
+
+	if (batch->err)
+		return batch->err;
+	if (db->read_only)
+		return -EROFS;
+	if (batch->prepared || !direct_wanted(db, batch))
+		return 0;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	w->db = db;
+	w->batch = batch;
+	w->pack = pack_get(db);
+	err = w->pack ? write_values(w) : -ENOMEM;
+	if (err) {
+		discard(w);
+		return err;
+	}
+	/* The next writer may have the memory. */
+	pack_put(db, w->pack);
+	w->pack = NULL;
+	batch->prepared = w;
+	batch->discard = discard;
+	return 0;
 }

@@ -387,7 +387,7 @@ int lsm_write(struct lsm_db *db, struct lsm_batch *batch,
 		return -EROFS;
 	if (!batch->count)
 		return sync ? lsm_sync(db) : db_error(db);
-	if (direct_wanted(db, batch))
+	if (batch->prepared || direct_wanted(db, batch))
 		err = direct_write(db, batch, sync);
 	else if (batch->ref_count)
 		err = write_refs(db, batch, sync);

@@ -38,10 +38,18 @@ static void drop_pins(struct lsm_batch *b)
 	b->pins = NULL;
 }
 
+static void drop_prepared(struct lsm_batch *b)
+{
+	if (b->prepared)
+		b->discard(b->prepared);
+	b->prepared = NULL;
+}
+
 void lsm_batch_free(struct lsm_batch *batch)
 {
 	if (!batch)
 		return;
+	drop_prepared(batch);
 	drop_pins(batch);
 	buf_release(&batch->rep);
 	free(batch->refs);
@@ -50,6 +58,7 @@ void lsm_batch_free(struct lsm_batch *batch)
 
 void lsm_batch_clear(struct lsm_batch *batch)
 {
+	drop_prepared(batch);
 	drop_pins(batch);
 	memset(batch->rep.data, 0, BATCH_HEADER_BYTES);
 	batch->rep.len = BATCH_HEADER_BYTES;

@@ -23,6 +23,7 @@
 #define BATCH_BYTES_MAX ((size_t)1 << 31)
 
 struct blob_pins;
+struct direct_write;
 
 #define BATCH_RANGES 4
 
@@ -50,6 +51,10 @@ struct lsm_batch {
 	 * until unpin() is told that the handles are gone; NULL: none. */
 	struct blob_pins *pins;
 	void (*unpin)(struct blob_pins *pins);
+	/* Its values were written already (lsm_batch_prepare()); discard() is
+	 * told when that was in vain. NULL: they were not. */
+	struct direct_write *prepared;
+	void (*discard)(struct direct_write *prepared);
 };
 
 /* As lsm_batch_put(); the value lies where handle says. Whoever calls it sees
