@@ -87,6 +87,16 @@ static int reserve(struct usage *u, uint64_t units)
 	return 0;
 }
 
+bool usage_fits(const struct fs *fs, uint64_t units)
+{
+	const struct usage *u = &fs->usage;
+
+	return !u->limit_units ||
+	       atomic_load_explicit(&u->taken_units, memory_order_relaxed) +
+			       units <=
+		       u->limit_units;
+}
+
 /* Damaged totals must not wrap: what goes below zero stays at zero. */
 static uint64_t add_clamped(uint64_t a, int64_t delta)
 {

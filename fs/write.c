@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * write.c - writing file data. Any thread; writers of one file take turns.
+ * write.c - writing file data. Any thread; writers of one file take turns, but
+ * not for what is dear about large writes: their whole blocks, which depend on
+ * nothing that is stored, are compressed and written by the engine before the
+ * inode is locked (lsm_batch_prepare()). They are not copied on the way.
  *
  * A whole block is written without looking at what was there. Of a partly
  * written block the old value is read, unless all its old bytes are
@@ -17,6 +20,9 @@
 #include <string.h>
 
 #include "fs/fs_impl.h"
+
+/* Of whole blocks in one write, for preparing to be worth it. */
+#define AHEAD_BYTES ((size_t)64 << 10)
 
 static const uint8_t zeros[FS_BLOCK_BYTES_MAX];
 
@@ -44,6 +50,9 @@ int writing_begin(struct writing *w, struct fs *fs, struct inode *inode,
 
 void writing_end(struct writing *w)
 {
+	/* Gives back what was prepared, should it not have been committed. */
+	if (w->ahead && w->txn.batch)
+		lsm_batch_clear(w->txn.batch);
 	lsm_unpin(&w->pin);
 }
 
@@ -114,10 +123,22 @@ int writing_wholes(struct writing *w, uint64_t from, uint64_t to,
 	return r;
 }
 
-void writing_whole(struct writing *w, uint64_t block, struct lsm_slice value)
+/* A whole block; the value stays where it is until the batch is written when it
+ * is one of many. */
+static void put_whole(struct writing *w, uint64_t block, const void *data)
 {
-	put_block(w, block, &value, 1);
+	struct lsm_slice value = lsm_slice(data, w->txn.fs->block_bytes);
+	struct key k;
+
 	w->added++;
+	if (!w->ahead) {
+		put_block(w, block, &value, 1);
+		return;
+	}
+	(void)lsm_batch_put_ref(w->txn.batch,
+				key_block(&k, w->inode->ino, block), value);
+	if (w->stored_end <= block)
+		w->stored_end = block + 1;
 }
 
 void writing_shared(struct writing *w, uint64_t block,
@@ -223,9 +244,8 @@ static int write_blocks(struct writing *w, const uint8_t *buf, uint64_t offset)
 	for (; block < whole_end; block++, buf += fs->block_bytes) {
 		if (all_zero(buf, fs->block_bytes))
 			writing_hole(w, block, existing > 0);
-		else
-			writing_whole(w, block,
-				      lsm_slice(buf, fs->block_bytes));
+		else if (!w->ahead)
+			put_whole(w, block, buf);
 	}
 	if (w->end & mask)
 		return writing_part(w, block, buf, 0, w->end & mask);
@@ -247,26 +267,39 @@ int write_batch(struct fs *fs, struct inode *inode, const void *buf,
 	return r;
 }
 
-static ssize_t write_locked(struct fs *fs, struct inode *inode, const void *buf,
-			    size_t size, uint64_t offset, unsigned flags)
+static int check_range(size_t size, uint64_t offset)
 {
-	size_t done = 0;
+	return offset >= FS_FILE_BYTES_MAX || size > FS_FILE_BYTES_MAX - offset
+		       ? -EFBIG
+		       : 0;
+}
 
+static int check_file(struct fs *fs, const struct inode *inode, size_t size)
+{
 	if (S_ISDIR(inode->rec.mode))
 		return -EISDIR;
 	if (!S_ISREG(inode->rec.mode) || size > SSIZE_MAX)
 		return -EINVAL;
-	if (fs->read_only)
-		return -EROFS;
+	return fs->read_only ? -EROFS : 0;
+}
+
+static ssize_t write_locked(struct fs *fs, struct inode *inode, const void *buf,
+			    size_t size, uint64_t offset, unsigned flags)
+{
+	size_t done = 0;
+	int r = check_file(fs, inode, size);
+
+	if (r)
+		return r;
 	if (flags & FS_WRITE_APPEND)
 		offset = inode->rec.size;
 	if (size == 0)
 		return 0;
-	if (offset >= FS_FILE_BYTES_MAX || size > FS_FILE_BYTES_MAX - offset)
-		return -EFBIG;
+	r = check_range(size, offset);
+	if (r)
+		return r;
 	while (done < size) {
 		size_t n = size - done;
-		int r;
 
 		/* A large write is cut at borders of blocks. */
 		if (n > FS_WRITE_BYTES_ATOMIC)
@@ -281,6 +314,63 @@ static ssize_t write_locked(struct fs *fs, struct inode *inode, const void *buf,
 	return (ssize_t)done;
 }
 
+/* ---- large writes ---- */
+
+/* Near the size limit a write may be refused after all, and what it had
+ * prepared would be garbage. */
+static bool is_large(const struct fs *fs, size_t size, uint64_t offset,
+		     unsigned flags)
+{
+	return size >= AHEAD_BYTES + 2 * (size_t)fs->block_bytes &&
+	       size <= FS_WRITE_BYTES_ATOMIC && !(flags & FS_WRITE_APPEND) &&
+	       !fs->read_only && check_range(size, offset) == 0 &&
+	       usage_fits(fs, size / 512 + 1);
+}
+
+/* Without the inode's lock: the whole blocks of the write, but for holes. */
+static int write_ahead(struct writing *w, struct fs *fs, struct inode *inode,
+		       const uint8_t *buf, size_t size, uint64_t offset)
+{
+	uint64_t block = fs_blocks(fs, offset);
+	uint64_t end = (offset + size) >> fs->block_shift;
+	int r = usage_disk_room(fs, size);
+
+	memset(w, 0, sizeof(*w));
+	w->inode = inode;
+	w->end = offset + size;
+	if (r == 0)
+		r = txn_begin(&w->txn, fs);
+	if (r)
+		return r;
+	w->ahead = true;
+	buf += (block << fs->block_shift) - offset;
+	for (; block < end; block++, buf += fs->block_bytes)
+		if (!all_zero(buf, fs->block_bytes))
+			put_whole(w, block, buf);
+	return lsm_batch_prepare(fs->db, w->txn.batch);
+}
+
+static ssize_t write_large(struct fs *fs, struct inode *inode, const void *buf,
+			   size_t size, uint64_t offset, unsigned flags)
+{
+	struct writing w;
+	int r = write_ahead(&w, fs, inode, buf, size, offset);
+
+	if (r == 0)
+		r = inode_wrlock(inode);
+	if (r == 0) {
+		w.rec = inode->rec;
+		r = check_file(fs, inode, size);
+		if (r == 0)
+			r = write_blocks(&w, buf, offset);
+		if (r == 0)
+			r = writing_commit(&w, flags);
+		inode_wrunlock(inode);
+	}
+	writing_end(&w);
+	return r ? r : (ssize_t)size;
+}
+
 ssize_t fs_write(struct fs *fs, uint64_t ino, const void *buf, size_t size,
 		 uint64_t offset, unsigned flags)
 {
@@ -290,10 +380,14 @@ ssize_t fs_write(struct fs *fs, uint64_t ino, const void *buf, size_t size,
 
 	if (r)
 		return r;
-	n = inode_wrlock(inode);
-	if (n == 0) {
-		n = write_locked(fs, inode, buf, size, offset, flags);
-		inode_wrunlock(inode);
+	if (is_large(fs, size, offset, flags)) {
+		n = write_large(fs, inode, buf, size, offset, flags);
+	} else {
+		n = inode_wrlock(inode);
+		if (n == 0) {
+			n = write_locked(fs, inode, buf, size, offset, flags);
+			inode_wrunlock(inode);
+		}
 	}
 	inode_put(fs, inode);
 	return n;

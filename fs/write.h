@@ -3,6 +3,9 @@
  * write.h - one batch of new file data in the making: write.c fills it from
  * memory, copy.c from blocks of another file.
  *
+ * What a large write costs is mostly compressing, so write.c has its whole
+ * blocks prepared by the engine before it locks the inode (write_ahead()).
+ *
  * Order of calls, the inode write-locked all the while: writing_begin(); any
  * blocks, each once; writing_commit() unless one failed; writing_end().
  */
@@ -18,6 +21,7 @@ struct writing {
 	uint64_t end;         /* of the bytes written */
 	int64_t added;        /* blocks that did not exist, less deleted ones */
 	uint64_t stored_end;  /* behind the last block that was put */
+	bool ahead;           /* whole blocks were put before the lock */
 	struct lsm_pin pin;
 };
 
@@ -27,11 +31,10 @@ int writing_begin(struct writing *w, struct fs *fs, struct inode *inode,
 /* Bytes [from, to) of block become data, the others stay. */
 int writing_part(struct writing *w, uint64_t block, const void *data,
 		 size_t from, size_t to);
-/* The whole blocks [from, to): how many of them exist, for which
- * writing_whole() and writing_hole() ask. Nothing is done without blocks. */
+/* The whole blocks [from, to): how many of them exist, for which putting them
+ * and writing_hole() ask. Nothing is done without blocks. */
 int writing_wholes(struct writing *w, uint64_t from, uint64_t to,
 		   uint64_t *existing);
-void writing_whole(struct writing *w, uint64_t block, struct lsm_slice value);
 /* Block becomes what it, on a block of a file, stands on. */
 void writing_shared(struct writing *w, uint64_t block,
 		    const struct lsm_iter *it);

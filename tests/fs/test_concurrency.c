@@ -316,6 +316,64 @@ START_TEST(reads_see_whole_writes)
 }
 END_TEST
 
+/* ---- large writes of one file ---- */
+
+#define LARGE_BYTES  (300u << 10)
+#define LARGE_PLACES 4
+
+/* At odd places, so that neighbours share a block. */
+static uint64_t large_place(unsigned i)
+{
+	return 1000 + (uint64_t)i * LARGE_BYTES;
+}
+
+/* Of one byte each; half of the threads also cut, punch and read. */
+static void write_large(struct worker *w)
+{
+	char *buf = malloc(LARGE_BYTES);
+
+	for (unsigned i = 0; i < 40; i++) {
+		uint64_t at = large_place(rnd(&w->rnd) % LARGE_PLACES);
+
+		memset(buf, (int)(1 + rnd(&w->rnd) % 250), LARGE_BYTES);
+		/* Some whole blocks are zeros, and become holes. */
+		if (i % 5 == 0)
+			memset(buf, 0, LARGE_BYTES);
+		expect((int)fs_write(t.fs, dirs[0], buf, LARGE_BYTES, at, 0),
+		       "write");
+		if (w->id % 2 == 0)
+			continue;
+		if (i % 8 == 7)
+			expect(fs_fallocate(t.fs, dirs[0],
+					    FALLOC_FL_PUNCH_HOLE |
+						    FALLOC_FL_KEEP_SIZE,
+					    at, LARGE_BYTES, 0),
+			       "punch");
+		if (fs_read(t.fs, dirs[0], buf, LARGE_BYTES, at) != LARGE_BYTES)
+			expect(-EIO, "read");
+		for (unsigned j = 1; j < LARGE_BYTES; j++) {
+			if (buf[j] == buf[0])
+				continue;
+			expect(-EIO, "a torn write was read");
+			break;
+		}
+	}
+	free(buf);
+}
+
+START_TEST(large_writes_of_one_file_are_whole)
+{
+	static char zero[LARGE_BYTES];
+
+	dirs[0] = must_file(t.fs, 1, "f");
+	for (unsigned i = 0; i < LARGE_PLACES; i++)
+		must_write(t.fs, dirs[0], zero, sizeof(zero), large_place(i));
+	run_threads(write_large, THREADS);
+	ck_assert_uint_eq(test_fsck(t.fs, false, NULL), 0);
+	test_reopen(&t);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("fs/concurrency");
@@ -327,6 +385,7 @@ int main(void)
 	tcase_add_test(c, mixed_operations_keep_the_filesystem_sound);
 	tcase_add_test(c, appends_never_overlap);
 	tcase_add_test(c, reads_see_whole_writes);
+	tcase_add_test(c, large_writes_of_one_file_are_whole);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
