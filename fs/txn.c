@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * txn.c - see txn.h. Each thread keeps one batch and with it the memory of the
- * largest operation it did, so that building a batch allocates nothing.
+ * txn.c - see txn.h. Each thread keeps one batch and its memory, so that
+ * building a batch allocates nothing.
  */
 #include "fs/txn.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "fs/fs_impl.h"
 
-/* A batch that held large writes is not kept for good. */
-#define BATCH_KEEP_BYTES (4u << 20)
+/* What a thread keeps for itself: enough for any operation but writing. Larger
+ * batches are shared, and there are no more of them than writers at one time,
+ * or with many threads each would keep the memory of the largest write. */
+#define BATCH_KEEP_BYTES   (64u << 10)
+#define BATCH_SHARED_BYTES (4u << 20)
+#define SHARED             2
 
+static _Atomic(struct lsm_batch *) shared[SHARED];
+static _Thread_local struct lsm_batch *mine;
 static pthread_key_t batch_key;
 static pthread_once_t batch_once = PTHREAD_ONCE_INIT;
 static int batch_key_error;
@@ -28,28 +35,69 @@ static void batch_key_make(void)
 	batch_key_error = -pthread_key_create(&batch_key, batch_thread_end);
 }
 
+static struct lsm_batch *shared_batch(void)
+{
+	struct lsm_batch *b = NULL;
+
+	/* acquire: pairs with share_batch(), whose thread filled it last */
+	for (int i = 0; i < SHARED && !b; i++)
+		if (atomic_load_explicit(&shared[i], memory_order_relaxed))
+			b = atomic_exchange_explicit(&shared[i], NULL,
+						     memory_order_acquire);
+	return b;
+}
+
+static void share_batch(struct lsm_batch *b)
+{
+	lsm_batch_clear(b);
+	for (int i = 0; i < SHARED; i++) {
+		struct lsm_batch *none = NULL;
+
+		/* release: pairs with shared_batch() */
+		if (atomic_compare_exchange_strong_explicit(
+			    &shared[i], &none, b, memory_order_release,
+			    memory_order_relaxed))
+			return;
+	}
+	lsm_batch_free(b);
+}
+
 static struct lsm_batch *thread_batch(void)
 {
-	static _Thread_local struct lsm_batch *mine;
-
 	if (mine) {
-		if (lsm_batch_size(mine) <= BATCH_KEEP_BYTES) {
-			lsm_batch_clear(mine);
-			return mine;
-		}
-		pthread_setspecific(batch_key, NULL);
-		lsm_batch_free(mine);
-		mine = NULL;
+		lsm_batch_clear(mine);
+		return mine;
 	}
 	pthread_once(&batch_once, batch_key_make);
 	if (batch_key_error)
 		return NULL;
-	mine = lsm_batch_new();
+	mine = shared_batch();
+	if (!mine)
+		mine = lsm_batch_new();
 	if (mine && pthread_setspecific(batch_key, mine)) {
 		lsm_batch_free(mine);
 		mine = NULL;
 	}
 	return mine;
+}
+
+void txn_end_large(struct txn *t)
+{
+	size_t bytes;
+
+	if (!t->batch)
+		return;
+	assert(t->batch == mine);
+	bytes = lsm_batch_size(mine);
+	if (bytes <= BATCH_KEEP_BYTES)
+		return;
+	pthread_setspecific(batch_key, NULL);
+	if (bytes <= BATCH_SHARED_BYTES)
+		share_batch(mine);
+	else
+		lsm_batch_free(mine);
+	mine = NULL;
+	t->batch = NULL;
 }
 
 int txn_begin(struct txn *t, struct fs *fs)

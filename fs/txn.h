@@ -36,5 +36,8 @@ void txn_delete(struct txn *t, struct lsm_slice key);
 void txn_usage(struct txn *t, uint64_t ino, int64_t units, int64_t inodes);
 /* Writes the batch. -ENOSPC: over the size limit, or the disk is full. */
 int txn_commit(struct txn *t);
+/* After one that may have been large, the thread's memory for it is handed on.
+ * t is not used any more. */
+void txn_end_large(struct txn *t);
 
 #endif

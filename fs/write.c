@@ -54,6 +54,7 @@ void writing_end(struct writing *w)
 	if (w->ahead && w->txn.batch)
 		lsm_batch_clear(w->txn.batch);
 	lsm_unpin(&w->pin);
+	txn_end_large(&w->txn);
 }
 
 static void put_block(struct writing *w, uint64_t block,

@@ -37,9 +37,6 @@
 #define HEAP_BLOCK_MAX (4 << 20)
 #define HEAP_SPARE     (2 << 20)
 
-/* Most of them are parked most of the time, see turns.c. */
-#define MAX_THREADS 16
-
 /* libfuse's io_uring, 3.18. */
 #define LIBFUSE_IO_URING 318
 
@@ -161,7 +158,7 @@ static void on_ready(struct daemon *d)
 static int run_loop(struct daemon *d)
 {
 	const struct options *o = d->options;
-	unsigned threads = o->max_threads ? o->max_threads : MAX_THREADS;
+	unsigned threads = options_threads(o);
 	struct fuse_loop_config *config;
 	int ret;
 

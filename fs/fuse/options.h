@@ -61,4 +61,11 @@ int options_parse(struct options *o, int argc, char **argv);
 void options_release(struct options *o);
 void options_print_help(void);
 
+/* How many workers there may be. Most of them are parked most of the time, see
+ * turns.c. */
+static inline unsigned options_threads(const struct options *o)
+{
+	return o->max_threads ? o->max_threads : 16;
+}
+
 #endif

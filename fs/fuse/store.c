@@ -26,9 +26,21 @@
 #include "fs/fuse/mountpoint.h"
 #include "fs/fuse/options.h"
 
+#define MEMORY_DEFAULT ((uint64_t)256 << 20)
+#define REQUEST_BYTES  ((uint64_t)1 << 20)
 #define SILENT_WAIT_MS 1000
 #define WAIT_MS        30000
 #define POLL_MS        20
+
+/* What the budget leaves for the engine: each worker has a buffer for the
+ * largest request, whose memory stays with it. */
+static uint64_t engine_memory(const struct options *o)
+{
+	uint64_t all = o->memory_bytes ? o->memory_bytes : MEMORY_DEFAULT;
+	uint64_t buffers = (uint64_t)options_threads(o) * REQUEST_BYTES;
+
+	return all - (buffers < all / 8 ? buffers : all / 8);
+}
 
 static void fill_options(const struct options *o, struct fs_options *fo)
 {
@@ -38,7 +50,7 @@ static void fill_options(const struct options *o, struct fs_options *fo)
 	fo->noatime = o->noatime;
 	fo->strictatime = o->strictatime;
 	fo->commit_seconds = o->commit_seconds;
-	fo->engine.memory_bytes = o->memory_bytes;
+	fo->engine.memory_bytes = engine_memory(o);
 	fo->engine.compression = o->compression;
 	fo->engine.log = log_engine;
 	fo->engine.log_level = o->debug ? LSM_LOG_DEBUG : LSM_LOG_INFO;
