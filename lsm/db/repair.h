@@ -91,6 +91,9 @@ int repair_tables(struct repair *r);
 /* Adds tables made of what the logs hold. */
 int repair_logs(struct repair *r);
 /* For compact_env.keep_handle; arg is the repair. */
+/* Opens the blob files that a table refers to: is one damaged or missing, so is
+ * the table, and the logs are needed. */
+int repair_look_at_blobs(struct repair *r, const struct sst_meta *m);
 int repair_keep_handle(void *arg, struct lsm_slice handle,
 		       struct lsm_slice *value);
 /* Can the batch of a log be used: are the values of bulk writes there that it

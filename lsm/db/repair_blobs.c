@@ -116,17 +116,27 @@ static int add_blob(struct repair *r, uint64_t number, struct repair_blob **out)
 	return err;
 }
 
+static int get_blob(struct repair *r, uint64_t number, struct repair_blob **b)
+{
+	*b = find_blob(r, number);
+	return *b ? 0 : add_blob(r, number, b);
+}
+
+int repair_look_at_blobs(struct repair *r, const struct sst_meta *m)
+{
+	struct repair_blob *b;
+	int err = 0;
+
+	for (size_t i = 0; i < m->blob_count && !err; i++)
+		err = get_blob(r, m->blobs[i].file, &b);
+	return err;
+}
+
 static void drop_block(struct repair *r)
 {
 	if (r->block)
 		cache_put(r->cache, r->block);
 	r->block = NULL;
-}
-
-static int get_blob(struct repair *r, uint64_t number, struct repair_blob **b)
-{
-	*b = find_blob(r, number);
-	return *b ? 0 : add_blob(r, number, b);
 }
 
 /* The value, in r->block; the file is not lost. */

@@ -10,7 +10,9 @@
  * Without a manifest nobody says which logs are obsolete. But flushes go in the
  * order of sequences: up to the last sequence that any table holds everything
  * is in tables, and such records are left out, or keys deleted since could come
- * back. When a table is damaged they are used, as they may be all there is.
+ * back. When a table is damaged they are used, as they may be all there is;
+ * also when it refers to a blob file that is not there: power loss may have
+ * kept of a flush that was not finished the name of the table alone.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -77,6 +77,8 @@ static int use_table(struct repair *r, struct sst_reader *reader)
 	int err = sst_reader_meta(reader, &meta);
 
 	if (!err)
+		err = repair_look_at_blobs(r, &meta);
+	if (!err)
 		err = repair_add_input(r, &meta);
 	sst_meta_release(&meta);
 	return err;

@@ -92,6 +92,19 @@ static void put(struct lsm_db *db, unsigned v, unsigned step)
 		ck_ok(lsm_put(db, model_key(key, i), value_of(i, v, buf)));
 }
 
+/* Straight into a blob file, which only the log knows of. */
+static void put_bulk(struct lsm_db *db, unsigned v)
+{
+	struct lsm_batch *b = lsm_batch_new();
+	char key[16], buf[VALUE_MAX];
+
+	ck_assert_ptr_nonnull(b);
+	for (unsigned i = 30; i < KEYS; i += 2)
+		ck_ok(lsm_batch_put(b, model_key(key, i), value_of(i, v, buf)));
+	ck_ok(lsm_write(db, b, NULL));
+	lsm_batch_free(b);
+}
+
 static int take_file(void *arg, const char *name, uint64_t bytes)
 {
 	struct file *f = &files[file_count];
@@ -123,7 +136,8 @@ static void make_store(void)
 				       .no_background_compaction = true,
 				       .wal_sync_interval_ms = UINT32_MAX,
 				       .blob_bytes = 100,
-				       .blob_file_bytes = 16384};
+				       .blob_file_bytes = 16384,
+				       .blob_direct_bytes = 4096};
 	if (getenv("DB_LOG")) {
 		options.log_level = LSM_LOG_DEBUG;
 	}
@@ -140,8 +154,10 @@ static void make_store(void)
 	put(db, 2, 3);
 	ck_ok(lsm_flush(db));
 	put(db, 3, 5);
+	put_bulk(db, 4);
 	ck_ok(lsm_sync(db));
 	put(db, 4, 9);
+	put_bulk(db, 3);
 	/* the process ends here */
 	env_fault_power_off_at(env, env_fault_calls(env));
 	lsm_close(db);
@@ -667,7 +683,10 @@ static void change_batch(struct buf *rec, bool hit, uint64_t *seed)
 	count = get_le32(out + 8);
 	/* As many operations as before, or the next record does not fit. */
 	for (uint32_t i = 0; i < count && i < 4; i++)
-		p = put_op(p, KIND_PUT, rnd_below(seed, 5) ? "zzz" : "zz",
+		p = put_op(p,
+			   rnd_below(seed, 8) ? KIND_BLOB
+					      : (unsigned)rnd(seed) % 8,
+			   rnd_below(seed, 5) ? "zzz" : "zz",
 			   lsm_slice(value, bad_handle(value, seed)));
 	if (rnd_below(seed, 10) == 0)
 		put_le32(out + 8, (uint32_t)bad_number(seed));
@@ -709,8 +728,14 @@ static void spoil_blob(struct file *f, uint64_t *seed)
 
 	ck_assert_ptr_nonnull(p);
 	memcpy(p, f->data, f->len);
-	ck_ok(blob_footer_decode(&footer, foot, f->len - BLOB_FOOTER_BYTES,
-				 number, NULL, f->name));
+	if (blob_footer_decode(&footer, foot, f->len - BLOB_FOOTER_BYTES,
+			       number, NULL, f->name)) {
+		/* one that only the log knows of: no footer yet */
+		p[rnd(seed) % f->len] ^= 1;
+		write_file(f->name, p, f->len);
+		free(p);
+		return;
+	}
 	at = footer.index_offset;
 	switch (rnd_below(seed, 4)) {
 	case 0: /* the index */

@@ -18,12 +18,13 @@
 #include "lsm/env/env.h"
 #include "tests/lsm/db/db_check.h"
 
-#define KEYS    400
-#define HISTORY 4096 /* states kept; power loss goes back less far */
-#define MARK    "mark"
-#define STORE   "/store"
-#define COPY    "/copy"
-#define LEN_MAX 70000
+#define KEYS         400
+#define HISTORY      4096 /* states kept; power loss goes back less far */
+#define MARK         "mark"
+#define STORE        "/store"
+#define COPY         "/copy"
+#define LEN_MAX      70000
+#define BORROWED_MAX 128
 
 struct state {
 	uint32_t number;  /* of the write */
@@ -52,6 +53,8 @@ struct mixed {
 	uint32_t synced;       /* number of the last write known durable */
 	uint32_t next_value;
 	bool failing; /* a fault is armed: errors are allowed */
+	uint8_t *borrow[BORROWED_MAX]; /* by the batch that is being made */
+	unsigned borrowed;
 	struct snap snaps[4];
 	struct named named[4];
 	/* Readers run while the lock is theirs to take; the store may be
@@ -297,6 +300,12 @@ static void put(struct mixed *m, struct lsm_batch *b, struct state *s,
 	char key[16];
 
 	s->v[i] = ++m->next_value;
+	if (m->borrowed < BORROWED_MAX && rnd_below(&m->seed, 2)) {
+		m->borrow[m->borrowed++] = buf;
+		ck_ok(lsm_batch_put_ref(b, model_key(key, i),
+					value_of(s->v[i], buf)));
+		return;
+	}
 	ck_ok(lsm_batch_put(b, model_key(key, i), value_of(s->v[i], buf)));
 	free(buf);
 }
@@ -395,6 +404,8 @@ static int do_write(struct mixed *m)
 	if (!r && wo.sync)
 		m->synced = next->number;
 	lsm_batch_free(b);
+	while (m->borrowed)
+		free(m->borrow[--m->borrowed]);
 	free(next);
 	return r;
 }
@@ -567,6 +578,9 @@ static void choose_options(struct mixed *m)
 		.wal_sync_interval_ms = rnd_below(s, 2) ? UINT32_MAX : 5,
 		.blob_bytes = rnd_below(s, 6) ? 200 + rnd_below(s, 2) * 824 : 0,
 		.blob_file_bytes = (uint64_t)64 << 10 << rnd_below(s, 5),
+		.blob_direct_bytes = rnd_below(s, 4) ? 4096u << rnd_below(s, 6)
+				     : rnd_below(s, 2) ? 0
+						       : UINT32_MAX,
 		.blob_gc_rate_bytes = rnd_below(s, 3) ? 0 : 1 << 20,
 	};
 	if (getenv("DB_LOG")) {
