@@ -9,6 +9,9 @@
  * mostly, so merging in that order reads each file from front to back: as the
  * last block of each is held, no block is read twice.
  *
+ * A value that several keys share is moved once, as long as compact_moved.h
+ * remembers where to.
+ *
  * A handle is known only when its block is cut. Until then the entries from the
  * first value of that block on wait, in order: their keys and small values are
  * few, as a block is; when many small entries come between large values the
@@ -60,19 +63,23 @@ static int finish_blob(struct compact_sink *s)
 		return err;
 	s->env->written_bytes += e.meta.file_bytes;
 	s->env->blob_bytes += e.meta.file_bytes;
-	/* Every value in it got its handle into a table of this edit. */
+	/* Every value in it got its handle into a table of this edit; what
+	 * shared ones have more of the set finds out. */
 	e.live_bytes = e.meta.value_bytes;
 	return version_edit_blob(s->edit, &e);
 }
 
-static int emit_pending(struct compact_sink *s, const struct sink_pending *p,
+static int emit_pending(struct compact_sink *s, struct sink_pending *p,
 			struct blob_handle place)
 {
 	struct lsm_slice value =
 		lsm_slice(s->bytes.data + p->value, p->value_len);
 	uint8_t handle[BLOB_HANDLE_MAX];
 
+	if (p->moved)
+		moved_placed(&s->moved_values, p->moved, &place);
 	if (p->blob) {
+		place.shared = p->shared;
 		place.index = p->index;
 		place.len = p->len;
 		value = lsm_slice(handle, blob_handle_encode(&place, handle));
@@ -109,6 +116,7 @@ static int flush_pending(struct compact_sink *s)
 	for (size_t i = 0; i < s->pending_count && !err; i++)
 		err = emit_pending(s, &s->pending[i], place);
 	s->pending_count = 0;
+	moved_next_block(&s->moved_values);
 	buf_clear(&s->bytes);
 	if (!err && s->blob)
 		err = pace(s);
@@ -144,17 +152,24 @@ static int push_pending(struct compact_sink *s, struct sink_pending p,
 	return err;
 }
 
-static int keep_plain(struct compact_sink *s, const struct iter *it, bool first)
+/* value: what the table gets in its place, as it is. */
+static int keep_as(struct compact_sink *s, const struct iter *it,
+		   struct lsm_slice value, bool first)
 {
 	struct sink_pending p = {.tag = it->tag, .first = first};
 	int err;
 
 	if (!s->pending_count)
-		return sink_emit(s, it->key, it->tag, it->value, first);
-	err = push_pending(s, p, it->key, it->value);
+		return sink_emit(s, it->key, it->tag, value, first);
+	err = push_pending(s, p, it->key, value);
 	if (!err && s->bytes.len > PENDING_BYTES)
 		err = flush_pending(s);
 	return err;
+}
+
+static int keep_plain(struct compact_sink *s, const struct iter *it, bool first)
+{
+	return keep_as(s, it, it->value, first);
 }
 
 static int keep_value(struct compact_sink *s, const struct iter *it,
@@ -187,34 +202,64 @@ static int keep_value(struct compact_sink *s, const struct iter *it,
  * emptied; else NULL. */
 static struct blob_view *to_collect(struct compact_sink *s,
 				    struct lsm_slice handle,
+				    struct blob_handle *h,
 				    struct version_blob **b)
 {
-	struct blob_handle h;
-
-	if (!s->collect_count || !blob_handle_decode(&h, handle))
+	if (!s->collect_count || !blob_handle_decode(h, handle))
 		return NULL;
 	for (unsigned i = 0; i < s->collect_count; i++) {
-		if (s->collect[i] != h.file)
+		if (s->collect[i] != h->file)
 			continue;
-		*b = version_find_blob(s->blob_version, h.file);
+		*b = version_find_blob(s->blob_version, h->file);
 		if (!*b || atomic_load_explicit(&(*b)->file->damaged,
 						memory_order_relaxed))
 			return NULL;
-		return h.len > VIEW_VALUE_MAX ? &s->large : &s->views[i];
+		return h->len > VIEW_VALUE_MAX ? &s->large : &s->views[i];
 	}
 	return NULL;
+}
+
+/* The value has been moved for another key. */
+static int keep_moved(struct compact_sink *s, const struct iter *it,
+		      const struct moved_value *v, bool first)
+{
+	struct sink_pending p = {.tag = it->tag,
+				 .first = first,
+				 .index = v->to.index,
+				 .len = v->to.len,
+				 .blob = true,
+				 .shared = true};
+	uint8_t handle[BLOB_HANDLE_MAX];
+	int err;
+
+	if (v->block != s->moved_values.block)
+		return keep_as(
+			s, it,
+			lsm_slice(handle, blob_handle_encode(&v->to, handle)),
+			first);
+	/* It waits in the open block. */
+	err = push_pending(s, p, it->key, lsm_slice(NULL, 0));
+	if (!err && s->bytes.len > PENDING_BYTES)
+		err = flush_pending(s);
+	return err;
 }
 
 static int keep_handle(struct compact_sink *s, const struct iter *it,
 		       bool first)
 {
 	struct version_blob *b;
-	struct blob_view *view = to_collect(s, it->value, &b);
+	struct blob_handle h;
+	struct blob_view *view = to_collect(s, it->value, &h, &b);
+	const struct moved_value *moved;
+	struct sink_pending *p;
 	struct lsm_slice value;
 	int err;
 
 	if (!view)
 		return keep_plain(s, it, first);
+	moved = moved_find(&s->moved_values, &h);
+	if (moved)
+		return keep_moved(s, it, moved, first);
 	err = version_blob_value(s->blob_version, it->value, false, view,
 				 &value);
 	if (err == -EUCLEAN || err == -EIO) {
@@ -228,7 +273,12 @@ static int keep_handle(struct compact_sink *s, const struct iter *it,
 		return err;
 	s->env->read_bytes += value.len;
 	s->env->collected_bytes += value.len;
-	return keep_value(s, it, value, first);
+	err = keep_value(s, it, value, first);
+	if (err)
+		return err;
+	p = &s->pending[s->pending_count - 1];
+	p->moved = moved_add(&s->moved_values, &h, p->index);
+	return 0;
 }
 
 int sink_keep(struct compact_sink *s, const struct iter *it, bool first)
@@ -264,6 +314,7 @@ void sink_release_blobs(struct compact_sink *s)
 	blob_view_release(s->env->vs, &s->large);
 	free(s->views);
 	s->views = NULL;
+	moved_release(&s->moved_values);
 	buf_release(&s->bytes);
 	free(s->pending);
 	s->pending = NULL;

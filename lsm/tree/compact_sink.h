@@ -9,6 +9,7 @@
 
 #include "lsm/table/blob_writer.h"
 #include "lsm/tree/compact.h"
+#include "lsm/tree/compact_moved.h"
 
 /* An entry that waits for its turn: before it comes one whose value lies in a
  * block of a blob file that is not written yet. Offsets into sink.bytes. */
@@ -16,8 +17,10 @@ struct sink_pending {
 	size_t key, key_len, value, value_len;
 	uint64_t tag;
 	bool first;
-	uint32_t index, len; /* of a blob: the rest of its handle */
-	bool blob;           /* its value is in the open block */
+	uint32_t index, len;       /* of a blob: the rest of its handle */
+	bool blob;                 /* its value is in the open block */
+	bool shared;               /* where another key put it */
+	struct moved_value *moved; /* where to note its place, or NULL */
 };
 
 struct sink_file {
@@ -73,6 +76,7 @@ struct compact_sink {
 	 * from file to file; of large values only the last of all. */
 	struct blob_view *views; /* collect_count */
 	struct blob_view large;
+	struct moved_values moved_values;
 	bool moved; /* env->keep_handle() gave a value in the handle's place */
 	struct lsm_slice moved_value;
 

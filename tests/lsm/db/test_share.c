@@ -420,6 +420,63 @@ START_TEST(snapshots_share_and_are_shared)
 }
 END_TEST
 
+/* All but every fourth. */
+static void delete_most(char prefix)
+{
+	char key[16];
+
+	for (unsigned i = 0; i < KEYS; i++)
+		if (i % 4)
+			ck_ok(lsm_delete(db, key_of(key, prefix, i)));
+}
+
+/* Values moved out of mostly dead files, for three keys each. */
+START_TEST(collected_values_stay_shared)
+{
+	struct lsm_pin pin = {0};
+	char key[16], buf[VALUE_BYTES];
+
+	put_all('a', 1);
+	ck_ok(lsm_flush(db));
+	clone_all('a', 'b');
+	/* and neighbours, whose values wait in one block */
+	for (unsigned i = 0; i < KEYS; i += 4) {
+		struct lsm_iter *it;
+		struct lsm_batch *b = lsm_batch_new();
+
+		ck_ok(lsm_iter_new(db, NULL, &it));
+		ck_ok(lsm_iter_seek(it, key_of(key, 'a', i)));
+		memcpy(key + 6, "+", 2);
+		ck_ok(lsm_batch_put_shared(b, lsm_slice(key, 7), it));
+		ck_ok(lsm_write(db, b, NULL));
+		lsm_iter_free(it);
+		lsm_batch_free(b);
+	}
+	settle();
+	delete_most('a');
+	delete_most('b');
+	settle();
+	ck_assert_uint_gt(stats().blob_collected_bytes, 0);
+	ck_assert_uint_le(stats().blob_value_bytes, KEYS * VALUE_BYTES * 3 / 8);
+	ck_ok(lsm_verify(db, NULL, NULL));
+	reopen();
+	for (unsigned i = 0; i < KEYS; i += 4) {
+		struct lsm_slice want = value_of(i, 1, buf);
+
+		for (char p = 'a'; p <= 'c'; p++) {
+			struct lsm_slice k = key_of(key, p == 'c' ? 'a' : p, i);
+
+			if (p == 'c')
+				key[k.len++] = '+';
+			ck_ok(lsm_get(db, NULL, k, &pin));
+			ck_assert_uint_eq(pin.len, want.len);
+			ck_assert(!memcmp(pin.data, want.data, want.len));
+		}
+	}
+	lsm_unpin(&pin);
+}
+END_TEST
+
 START_TEST(checkpoint_and_repair_keep_shared_values)
 {
 	char copy[128], command[512];
@@ -772,6 +829,7 @@ int main(void)
 	tcase_add_test(t, value_of_a_file_that_is_gone_is_copied);
 	tcase_add_test(t, small_values_and_wrong_use);
 	tcase_add_test(t, snapshots_share_and_are_shared);
+	tcase_add_test(t, collected_values_stay_shared);
 	tcase_add_test(t, checkpoint_and_repair_keep_shared_values);
 	tcase_add_test(t, values_of_unflushed_bulk_writes_are_shared);
 	tcase_add_test(t, flush_adds_a_file_that_only_a_batch_leads_to);
