@@ -132,6 +132,48 @@ START_TEST(every_acknowledged_sync_survives_power_loss_at_any_call)
 }
 END_TEST
 
+/*
+ * The same while the background merges, collects and brings deletions down by
+ * itself. No run is quite like another, so there are many: each must end in a
+ * state that every acknowledged sync allows.
+ */
+START_TEST(power_loss_while_the_background_works_loses_nothing)
+{
+	const struct fate *fate = &fates[_i];
+	uint64_t seed = test_seed(301 + 2 * (unsigned)_i), call = 0, moved = 0;
+	struct script *s = malloc(sizeof(*s));
+	bool off = true;
+
+	ck_assert_ptr_nonnull(s);
+	for (; off; call += 13) {
+		struct lsm_stats stats = {0};
+		int r;
+
+		script_init(s, seed, SCRIPT_STEPS);
+		s->options.no_background_compaction = false;
+		s->options.reclaim_interval_ms = 1;
+		env_fault_power_off_at(s->env, call);
+		r = script_run(s);
+		off = env_fault_is_off(s->env);
+		ck_assert_msg(off || r == 0, "result %d without power loss", r);
+		if (s->db) {
+			lsm_get_stats(s->db, &stats);
+			lsm_close(s->db);
+		}
+		moved += stats.blob_moved_bytes;
+		env_fault_restart(s->env, fate->keep, fate->torn, seed + call);
+		check_after(s, fate->name, call);
+		script_release(s);
+	}
+	printf("# %s: power lost at %llu calls; %llu bytes of values moved\n",
+	       fate->name, (unsigned long long)call / 13,
+	       (unsigned long long)moved);
+	ck_assert_uint_gt(call, 300);
+	ck_assert_uint_gt(moved, 0);
+	free(s);
+}
+END_TEST
+
 /* The power goes again while the store recovers. */
 START_TEST(power_loss_during_recovery_loses_nothing)
 {
@@ -182,6 +224,12 @@ int main(void)
 		t, every_acknowledged_sync_survives_power_loss_at_any_call, 0,
 		2 * FATES);
 	tcase_add_loop_test(t, power_loss_during_recovery_loses_nothing, 0, 2);
+	suite_add_tcase(s, t);
+	t = tcase_create("background");
+	tcase_set_timeout(t, 600);
+	tcase_add_loop_test(t,
+			    power_loss_while_the_background_works_loses_nothing,
+			    0, FATES);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
