@@ -53,6 +53,7 @@ struct bench_flags {
 	bool sync;
 	uint64_t seed;
 	uint64_t batch_size;
+	uint64_t blob_bytes, blob_direct_bytes; /* 0: the engine's defaults */
 	uint64_t block_size;
 	bool histogram;
 	uint64_t duration; /* seconds; 0: count operations */
@@ -103,6 +104,7 @@ enum bench_flag_bits {
 	BENCH_SYNC = 8,      /* every write is synced */
 	BENCH_ONCE = 16,     /* one thread, one operation */
 	BENCH_THOUSAND = 32, /* a thousand keys a batch */
+	BENCH_BULK = 64,     /* a MiB of values a batch, not copied into it */
 };
 
 struct bench_workload {

@@ -28,6 +28,8 @@ int bench_db_open(const struct bench_flags *f, bool create, struct lsm_db **out)
 	o.write_buffer_bytes = f->write_buffer_size;
 	o.write_buffer_count = (unsigned)f->max_write_buffer_number;
 	o.block_bytes = (uint32_t)f->block_size;
+	o.blob_bytes = (uint32_t)f->blob_bytes;
+	o.blob_direct_bytes = (uint32_t)f->blob_direct_bytes;
 	o.bloom_bits = f->bloom_bits ? (uint32_t)f->bloom_bits : UINT32_MAX;
 	o.compression = f->compression;
 	o.compaction_threads = (unsigned)f->compaction_threads;

@@ -55,6 +55,8 @@ static const struct flag table[] = {
 	FLAG(FLAG_U64, seed, 0, UINT64_MAX),
 	FLAG(FLAG_U64, batch_size, 1, BENCH_BATCH_MAX),
 	FLAG(FLAG_SIZE, block_size, 256, 1 << 24),
+	FLAG(FLAG_SIZE, blob_bytes, 0, 1 << 30),
+	FLAG(FLAG_SIZE, blob_direct_bytes, 0, UINT32_MAX),
 	FLAG(FLAG_BOOL, histogram, 0, 0),
 	FLAG(FLAG_U64, duration, 0, 1 << 30),
 	FLAG(FLAG_U64, compaction_threads, 0, 64),

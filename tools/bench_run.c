@@ -13,6 +13,9 @@
 #include <stdlib.h>
 
 #include "tools/bench.h"
+
+/* Values in a batch of a bulk workload. */
+#define BULK_BYTES ((uint64_t)1 << 20)
 #include "tools/cli.h"
 
 #define PIECE 100
@@ -161,6 +164,18 @@ static int start_threads(struct bench_run *run, struct bench_thread *threads,
 	return 0;
 }
 
+static uint64_t batch_ops(const struct bench_flags *f,
+			  const struct bench_workload *w)
+{
+	if (w->bits & BENCH_THOUSAND)
+		return 1000;
+	if (!(w->bits & BENCH_BULK) || f->batch_size > 1)
+		return f->batch_size;
+	return f->value_size && f->value_size < BULK_BYTES
+		       ? BULK_BYTES / f->value_size
+		       : 1;
+}
+
 int bench_run(const struct bench_flags *flags, const struct bench_workload *w,
 	      struct lsm_db *db, const uint8_t *values, size_t values_bytes,
 	      uint64_t *thread_count)
@@ -172,7 +187,7 @@ int bench_run(const struct bench_flags *flags, const struct bench_workload *w,
 		.values = values,
 		.values_bytes = values_bytes,
 		.sync = flags->sync || (w->bits & BENCH_SYNC),
-		.batch = w->bits & BENCH_THOUSAND ? 1000 : flags->batch_size,
+		.batch = batch_ops(flags, w),
 	};
 	unsigned count = w->bits & BENCH_ONCE ? 1 : (unsigned)flags->threads, i;
 	struct bench_thread *threads;

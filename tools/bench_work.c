@@ -112,6 +112,9 @@ static void write_keys(struct bench_thread *t, enum write_what what,
 			bench_key(f, key, v);
 			if (what == DELETE)
 				lsm_batch_delete(batch, ks);
+			else if (run->workload->bits & BENCH_BULK)
+				lsm_batch_put_ref(batch, ks,
+						  values_next(&values));
 			else
 				lsm_batch_put(batch, ks, values_next(&values));
 		}
@@ -409,6 +412,7 @@ static const struct bench_workload workloads[] = {
 	{"fillrandom", fill_random, BENCH_FRESH},
 	{"fillsync", fill_random, BENCH_FRESH | BENCH_SYNC},
 	{"fillbatch", fill_seq, BENCH_FRESH | BENCH_THOUSAND},
+	{"fillbulk", fill_seq, BENCH_FRESH | BENCH_BULK},
 	{"overwrite", fill_random, 0},
 	{"readrandom", read_random, BENCH_READS},
 	{"readmissing", read_missing, BENCH_READS},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* compress.c - LZ4 blocks, with the library's fast default level. */
+/* compress.c - LZ4 blocks. */
 #include "lsm/base/compress.h"
 
 #include <errno.h>
@@ -15,13 +15,19 @@ size_t lz4_bound(size_t len)
 
 size_t lz4_compress(const void *in, size_t len, void *out, size_t cap)
 {
+	return lz4_compress_fast(in, len, out, cap, 1);
+}
+
+size_t lz4_compress_fast(const void *in, size_t len, void *out, size_t cap,
+			 int acceleration)
+{
 	int n;
 
 	if (len > LZ4_MAX_INPUT_SIZE)
 		return 0;
 	if (cap > INT_MAX)
 		cap = INT_MAX;
-	n = LZ4_compress_default(in, out, (int)len, (int)cap);
+	n = LZ4_compress_fast(in, out, (int)len, (int)cap, acceleration);
 	return n > 0 ? (size_t)n : 0;
 }
 

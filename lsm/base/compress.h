@@ -14,6 +14,10 @@
 size_t lz4_bound(size_t len);
 /* Bytes written to out, or 0 when the result does not fit into cap. */
 size_t lz4_compress(const void *in, size_t len, void *out, size_t cap);
+/* The same, looking for repetitions less thoroughly the larger acceleration is;
+ * 1: as above. */
+size_t lz4_compress_fast(const void *in, size_t len, void *out, size_t cap,
+			 int acceleration);
 /* 0 when in expands to exactly out_len bytes, else -EUCLEAN. */
 int lz4_decompress(const void *in, size_t len, void *out, size_t out_len);
 

@@ -33,6 +33,10 @@
 /* A piece is written when it has so many bytes; one more block fits. */
 #define PIECE_BYTES ((uint64_t)1 << 20)
 #define TRIES_MAX   3
+/* A user waits for it, and collecting garbage compresses again: LZ4 may be in a
+ * hurry. Costs one or two hundredths of the size, and saves a tenth of the time
+ * for programs, nothing for text, four tenths for noise that repeats itself. */
+#define ACCELERATION 2
 /* Packs that are kept, with their memory. */
 #define PACKS_MAX 4
 
@@ -78,8 +82,10 @@ static struct direct_pack *pack_get(struct lsm_db *db)
 	mutex_unlock(&db->pack_mutex);
 	if (!p) {
 		p = calloc(1, sizeof(*p));
-		if (p)
+		if (p) {
 			p->pack.lz4 = db->tree_opt.sst.lz4;
+			p->pack.tries.acceleration = ACCELERATION;
+		}
 	}
 	return p;
 }

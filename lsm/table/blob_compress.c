@@ -30,7 +30,8 @@ bool blob_compress_try(struct blob_tries *t, const void *plain, size_t len,
 		return false;
 	p = out->data + out->len;
 	head = (size_t)(put_varint32(p, (uint32_t)len) - p);
-	n = lz4_compress(plain, len, p + head, bound - head);
+	n = lz4_compress_fast(plain, len, p + head, bound - head,
+			      t->acceleration ? t->acceleration : 1);
 	t->failures = n ? 0 : t->failures + 1;
 	if (n)
 		out->len += head + n;

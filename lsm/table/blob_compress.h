@@ -18,6 +18,8 @@
 struct blob_tries {
 	unsigned failures; /* in a row */
 	unsigned skipped;  /* since the last try */
+	/* How hurried, 0 or as lz4_compress_fast() has it; the owner's. */
+	int acceleration;
 };
 
 /* Is this block to be tried? Said once for each block. */
