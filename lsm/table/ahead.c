@@ -15,6 +15,8 @@
 
 #include "lsm/table/stored.h"
 
+/* An owner that has to sleep is woken when so many blocks are there for it. */
+#define WAKE_BLOCKS 8
 /* An owner looks so often for a block that is nearly done before it sleeps. */
 #define SPINS 200
 
@@ -31,7 +33,7 @@ struct ahead_run {
 	_Atomic uint32_t refs;
 	_Atomic uint32_t ready;
 	_Atomic bool cancelled;
-	_Atomic bool awaited;
+	_Atomic uint32_t wanted; /* the owner sleeps until so many are ready */
 	bool started;
 	uint32_t holds; /* the owner's, beyond the first */
 	uint32_t count, cap;
@@ -133,10 +135,13 @@ static void put(struct ahead_run *r)
 /* Says that the first n blocks are done. */
 static void publish(struct ahead_run *r, uint32_t n)
 {
+	uint32_t wanted;
+
 	/* seq_cst, both: pairs with wait_for(), where the two are done in the
 	 * other order, so that one of us sees the other's */
 	atomic_store_explicit(&r->ready, n, memory_order_seq_cst);
-	if (atomic_load_explicit(&r->awaited, memory_order_seq_cst)) {
+	wanted = atomic_load_explicit(&r->wanted, memory_order_seq_cst);
+	if (wanted && n >= wanted) {
 		mutex_lock(&r->a->mutex);
 		mutex_unlock(&r->a->mutex);
 		cond_broadcast(&r->a->cond);
@@ -317,12 +322,13 @@ static void wait_for(struct ahead_run *r, uint32_t i)
 		__builtin_ia32_pause();
 #endif
 	}
+	i = r->count - i > WAKE_BLOCKS ? i + WAKE_BLOCKS - 1 : r->count - 1;
 	mutex_lock(&r->a->mutex);
 	/* seq_cst: see publish() */
-	atomic_store_explicit(&r->awaited, true, memory_order_seq_cst);
+	atomic_store_explicit(&r->wanted, i + 1, memory_order_seq_cst);
 	while (!is_ready(r, i))
 		cond_wait(&r->a->cond, &r->a->mutex);
-	atomic_store_explicit(&r->awaited, false, memory_order_relaxed);
+	atomic_store_explicit(&r->wanted, 0, memory_order_relaxed);
 	mutex_unlock(&r->a->mutex);
 }
 
