@@ -20,6 +20,9 @@
 /* An owner looks so often for a block that is nearly done before it sleeps. */
 #define SPINS 200
 
+/* A run of so many bytes gets memory of its own. */
+#define SMALL_BYTES (64u << 10)
+
 struct ahead_block {
 	struct sst_handle h;
 	bool fill;
@@ -81,12 +84,14 @@ uint64_t ahead_room(const struct ahead *a)
 	return all - ordered < AHEAD_MAX ? all - ordered : AHEAD_MAX;
 }
 
-/* Room for what a run reads. They are kept, for the pages of a fresh one cost
- * about what reading into it does. */
-static void *get_buffer(struct ahead *a)
+/* Room for what a run reads. Large ones are kept, for the pages of a fresh one
+ * cost about what reading into it does. */
+static void *get_buffer(struct ahead *a, uint64_t bytes)
 {
 	void *b = NULL;
 
+	if (bytes <= SMALL_BYTES)
+		return malloc((size_t)bytes);
 	mutex_lock(&a->mutex);
 	if (a->buffers)
 		b = a->buffer[--a->buffers];
@@ -99,8 +104,12 @@ static void *get_buffer(struct ahead *a)
 	return b;
 }
 
-static void put_buffer(struct ahead *a, void *b)
+static void put_buffer(struct ahead *a, void *b, uint64_t bytes)
 {
+	if (bytes <= SMALL_BYTES) {
+		free(b);
+		return;
+	}
 	mutex_lock(&a->mutex);
 	if (a->buffers < AHEAD_BUFFERS) {
 		a->buffer[a->buffers++] = b;
@@ -196,12 +205,12 @@ static bool is_cancelled(struct ahead_run *r)
 
 static void load(struct ahead_run *r)
 {
-	uint64_t from, to;
+	uint64_t from = 0, to = 0;
 	uint8_t *buf = NULL;
 
 	if (!find_cached(r, &from, &to))
 		goto out;
-	buf = get_buffer(r->a);
+	buf = get_buffer(r->a, to - from);
 	if (!buf ||
 	    env_object_read(r->source.object, from, buf, (size_t)(to - from)))
 		goto out;
@@ -214,7 +223,7 @@ static void load(struct ahead_run *r)
 	}
 out:
 	if (buf)
-		put_buffer(r->a, buf);
+		put_buffer(r->a, buf, to - from);
 	publish(r, r->count);
 }
 
