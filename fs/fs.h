@@ -271,6 +271,24 @@ struct fs_statfs {
 };
 int fs_statfs(struct fs *fs, struct fs_statfs *out);
 
+/*
+ * Bytes since the store was opened: what the engine was given, keys and values,
+ * and what it wrote for that: to the log, to blob files by large writes, by
+ * flushes, by compactions and collection. All that was written, over what was
+ * given, is the write amplification.
+ */
+struct fs_written {
+	uint64_t given, log, direct, flush, compact;
+};
+void fs_get_written(struct fs *fs, struct fs_written *out);
+/* The attribute of a mount's root that has it as text. */
+#define FS_XATTR_WRITTEN "tinylsm.written"
+#define FS_WRITTEN_TEXT  160
+/* The length of the text. */
+int fs_written_to_text(const struct fs_written *w, char out[FS_WRITTEN_TEXT]);
+/* 0 or -EINVAL. text ends with a zero. */
+int fs_written_from_text(struct fs_written *w, const char *text);
+
 /* Checks every key (fsck). Each finding is one line to report; with repair
  * what can be mended is mended, and the line says so. */
 struct fs_check_options {

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 
 #include "tools/cli.h"
 #include "tools/info.h"
@@ -110,7 +111,9 @@ static int collect_open(struct store *s, bool all_keys, struct info *in)
 /* Who has the store open, and what the mount point tells. */
 static void collect_busy(const char *path, struct info *in)
 {
+	char text[FS_WRITTEN_TEXT];
 	struct statvfs v;
+	ssize_t n;
 
 	in->busy = store_is_open(path, &in->holder);
 	if (!in->busy)
@@ -122,6 +125,13 @@ static void collect_busy(const char *path, struct info *in)
 		in->used_inodes = v.f_files - v.f_ffree;
 		in->statfs.block_bytes = (uint32_t)v.f_frsize;
 		in->live_bytes = in->used_blocks * v.f_frsize;
+	}
+	if (!in->mounted)
+		return;
+	n = getxattr(in->mountpoint, FS_XATTR_WRITTEN, text, sizeof(text) - 1);
+	if (n > 0) {
+		text[n] = '\0';
+		in->has_written = !fs_written_from_text(&in->written, text);
 	}
 }
 

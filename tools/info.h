@@ -30,6 +30,9 @@ struct info {
 	struct fs_statfs statfs;
 	uint64_t used_blocks, used_inodes;
 
+	bool has_written; /* what the daemon has written so far */
+	struct fs_written written;
+
 	bool scanned; /* every key was read */
 	uint64_t live_entries, live_bytes;
 };

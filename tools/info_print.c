@@ -22,6 +22,11 @@ static uint64_t blob_dead_bytes(const struct lsm_stats *s)
 		       : 0;
 }
 
+static double write_amplification(const struct fs_written *w)
+{
+	return ratio(w->log + w->direct + w->flush + w->compact, w->given);
+}
+
 static void format_time(char out[32], uint64_t ns)
 {
 	time_t t = (time_t)(ns / 1000000000);
@@ -146,6 +151,11 @@ void info_print_text(const struct info *in)
 	if (in->live_bytes)
 		printf("space amplific.  %.2f (bytes on disk / live bytes)\n",
 		       ratio(in->files.disk_bytes, in->live_bytes));
+	if (in->has_written && in->written.given)
+		printf("write amplific.  %.2f (bytes written / %s given since "
+		       "it was mounted)\n",
+		       write_amplification(&in->written),
+		       human_size(a, in->written.given));
 }
 
 static void json_string(const char *s)
@@ -257,6 +267,15 @@ void info_print_json(const struct info *in)
 		json_number("live_bytes", in->live_bytes);
 		printf(",\n  \"space_amplification\": %.3f",
 		       ratio(in->files.disk_bytes, in->live_bytes));
+	}
+	if (in->has_written) {
+		json_number("given_bytes", in->written.given);
+		json_number("log_written_bytes", in->written.log);
+		json_number("direct_written_bytes", in->written.direct);
+		json_number("flush_written_bytes", in->written.flush);
+		json_number("compaction_written_bytes", in->written.compact);
+		printf(",\n  \"write_amplification\": %.3f",
+		       write_amplification(&in->written));
 	}
 	printf("\n}\n");
 }

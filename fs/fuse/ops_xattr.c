@@ -13,6 +13,21 @@ static bool is_acl(const char *name)
 	return !strcmp(name, "system.posix_acl_access");
 }
 
+static ssize_t get_written(struct fs *fs, void *buf, size_t size)
+{
+	char text[FS_WRITTEN_TEXT];
+	struct fs_written w;
+	size_t len;
+
+	fs_get_written(fs, &w);
+	len = (size_t)fs_written_to_text(&w, text);
+	if (size && len > size)
+		return -ERANGE;
+	if (size)
+		memcpy(buf, text, len);
+	return (ssize_t)len;
+}
+
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			size_t size)
 {
@@ -25,6 +40,8 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		buf = reply_buffer(size);
 	if (size && !buf)
 		n = -ENOMEM;
+	else if (ino == FS_ROOT_INO && !strcmp(name, FS_XATTR_WRITTEN))
+		n = get_written(daemon_of(req)->fs, buf, size);
 	else
 		n = fs_getxattr(daemon_of(req)->fs, ino, name, buf, size);
 	reply_xattr(req, n, buf, size);

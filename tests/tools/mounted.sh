@@ -52,6 +52,15 @@ mount_mounts_and_info_says_where() {
   expect 0 "$TINYLSM" info --json store
   prints '"open": true'
   prints "\"mountpoint\": \"$mnt\""
+  # Incompressible files were given, so more was written than one time them.
+  head -c 20000000 /dev/urandom >"$mnt/given"
+  sync "$mnt/given"
+  expect 0 "$TINYLSM" info --json store
+  prints '"given_bytes": 2[0-9]{7}'
+  prints '"write_amplification": [1-9]\.[0-9]+'
+  expect 0 "$TINYLSM" info store
+  prints '^write amplific\. +[1-9]\.[0-9]+ \(bytes written'
+  rm "$mnt/given"
   unmounted
   expect 0 "$TINYLSM" info store
   prints '^label +busy'
