@@ -4,10 +4,12 @@
  * the same filesystem.
  */
 #include <errno.h>
+#include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "fs/fs_impl.h"
@@ -24,6 +26,8 @@
  * than their handles would.
  */
 #define BLOB_BYTES_DEFAULT 1024
+#define BLOB_FILE_MIN      ((uint64_t)8 << 20)
+#define BLOB_FILE_MAX      ((uint64_t)256 << 20) /* the engine's default */
 
 void fs_log(struct fs *fs, enum lsm_log_level level, const char *fmt, ...)
 {
@@ -64,6 +68,31 @@ static int make_in_empty(struct fs *fs, const struct fs_options *options)
 			  false);
 }
 
+/*
+ * A blob file that is mostly dead is emptied before it is deleted, which takes
+ * room for what lives in it: on a small disk, which may be nearly full, files
+ * are small. 0: the engine's default.
+ */
+static uint64_t blob_file_bytes(const struct fs *fs)
+{
+	char *parent = NULL;
+	struct statvfs v;
+	uint64_t bytes = 0;
+	int r = fs->os_disk ? statvfs(fs->path, &v) : -1;
+
+	/* A store that is made now. */
+	if (r && fs->os_disk && errno == ENOENT) {
+		parent = strdup(fs->path);
+		r = parent ? statvfs(dirname(parent), &v) : -1;
+	}
+	if (r == 0)
+		bytes = (uint64_t)v.f_blocks * v.f_frsize / 64;
+	free(parent);
+	if (r || bytes >= BLOB_FILE_MAX)
+		return 0;
+	return bytes < BLOB_FILE_MIN ? BLOB_FILE_MIN : bytes;
+}
+
 static int open_store(struct fs *fs, const struct fs_options *options)
 {
 	struct lsm_options o = options->engine;
@@ -85,6 +114,8 @@ static int open_store(struct fs *fs, const struct fs_options *options)
 		o.blob_bytes = BLOB_BYTES_DEFAULT;
 	else if (o.blob_bytes == FS_BLOB_NONE)
 		o.blob_bytes = 0;
+	if (o.blob_file_bytes == 0)
+		o.blob_file_bytes = blob_file_bytes(fs);
 	/* Mapped pages count as the daemon's memory, and whoever mounts set
 	 * its limit. */
 	if (o.mmap == LSM_MMAP_DEFAULT)
