@@ -70,6 +70,10 @@ void fs_forget(struct fs *fs, uint64_t ino, uint64_t count)
 
 /* ---- setattr ---- */
 
+#define SET_TIMES                                                        \
+	(FS_SET_ATIME | FS_SET_MTIME | FS_SET_CTIME | FS_SET_ATIME_NOW | \
+	 FS_SET_MTIME_NOW)
+
 static bool time_valid(struct timespec t)
 {
 	return t.tv_nsec >= 0 && t.tv_nsec < 1000000000;
@@ -140,6 +144,12 @@ static int setattr_locked(struct fs *fs, struct inode *inode,
 		r = txn_begin(&t, fs);
 	if (r)
 		return r;
+	/* The kernel sends the times of what it has just unlinked; without a
+	 * name there is nothing to survive a restart. */
+	if (n.nlink == 0 && !(set & ~(unsigned)SET_TIMES)) {
+		setattr_times(&inode->rec, in, set);
+		return 0;
+	}
 	if (set & FS_SET_UID)
 		n.uid = in->st.st_uid;
 	if (set & FS_SET_GID)

@@ -50,6 +50,25 @@ START_TEST(setattr_sets_and_says_ctime)
 }
 END_TEST
 
+START_TEST(times_of_an_unlinked_file_change_without_a_write)
+{
+	struct fs_attr in = {.st.st_mtim = {5, 6}}, a;
+	struct lsm_stats before, after;
+	uint64_t f = must_file(t.fs, 1, "f");
+
+	ck_assert_int_eq(fs_lookup(t.fs, 1, "f", &a), 0); /* as if open */
+	ck_assert_int_eq(fs_unlink(t.fs, 1, "f"), 0);
+	lsm_get_stats(fs_db(t.fs), &before);
+	ck_assert_int_eq(fs_setattr(t.fs, &root_cred, f, &in, FS_SET_MTIME, &a),
+			 0);
+	lsm_get_stats(fs_db(t.fs), &after);
+	ck_assert_uint_eq(after.batches, before.batches);
+	ck_assert_int_eq(a.st.st_mtim.tv_sec, 5);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_mtim.tv_nsec, 6);
+	fs_forget(t.fs, f, 1);
+}
+END_TEST
+
 START_TEST(privileges_are_dropped_on_chown_write_and_truncate)
 {
 	uint64_t f = must_file(t.fs, 1, "f");
@@ -238,6 +257,7 @@ int main(void)
 	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, setattr_sets_and_says_ctime);
+	tcase_add_test(c, times_of_an_unlinked_file_change_without_a_write);
 	tcase_add_test(c, privileges_are_dropped_on_chown_write_and_truncate);
 	tcase_add_test(c, xattrs_are_kept_listed_and_removed);
 	tcase_add_test(c, acl_and_mode_agree);
