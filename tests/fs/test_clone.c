@@ -111,6 +111,27 @@ START_TEST(clone_takes_no_room_and_reads_nothing)
 }
 END_TEST
 
+/* Large writes put their data where it can be shared at once. */
+START_TEST(what_was_just_written_is_shared)
+{
+	uint64_t a = must_file(t.fs, FS_ROOT_INO, "a");
+	uint64_t b = must_file(t.fs, FS_ROOT_INO, "b");
+	size_t len = BLOCKS * BLOCK;
+	uint64_t before;
+
+	write_version(a, 1, len);
+	before = stats().wal_written_bytes;
+	clone_file(a, b, len);
+	ck_assert_uint_lt(stats().wal_written_bytes - before, BLOCKS * 100);
+	must_truncate(t.fs, a, 0);
+	check_version(b, 1, len);
+	flush();
+	collect();
+	ck_assert_uint_le(stats().blob_value_bytes, 2 * len);
+	check_version(b, 1, len);
+}
+END_TEST
+
 START_TEST(changing_one_side_leaves_the_other)
 {
 	uint64_t a = must_file(t.fs, FS_ROOT_INO, "a");
@@ -290,6 +311,7 @@ int main(void)
 	tcase_set_timeout(c, 120);
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, clone_takes_no_room_and_reads_nothing);
+	tcase_add_test(c, what_was_just_written_is_shared);
 	tcase_add_test(c, changing_one_side_leaves_the_other);
 	tcase_add_test(c, clone_of_a_clone_outlives_both);
 	tcase_add_test(
