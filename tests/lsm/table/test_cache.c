@@ -35,7 +35,7 @@ static struct cache_entry *put_block(struct cache *c, uint64_t file,
 {
 	/* the lead of a third of them, where that matters */
 	struct cache_entry *e =
-		cache_alloc(c, bytes, offset % 3 ? 0 : offset % 400);
+		cache_alloc(c, bytes, offset % 3 ? 0 : offset % 50 * 8);
 
 	ck_assert_ptr_nonnull(e);
 	fill(e, file, offset);
@@ -94,7 +94,7 @@ START_TEST(what_follows_the_lead_of_a_large_block_begins_on_a_page)
 	size_t i;
 
 	for (i = 0; i < 5 * 40; i++) {
-		size_t lead = 4 + i / 5 * 11;
+		size_t lead = 8 + i / 5 * 8;
 
 		e[i] = cache_alloc(c, bytes[i % 5], lead);
 		ck_assert_ptr_nonnull(e[i]);
