@@ -41,6 +41,8 @@
 
 /* Encoded single operations up to this size are built on the stack. */
 #define SMALL_BATCH_BYTES 1024
+/* Longer values of single puts are not copied into a batch. */
+#define SMALL_VALUE_BYTES 512
 /* Encoded batches from this size on are applied beside other writers. */
 #define APPLY_BESIDE_BYTES (16u << 10)
 #define LOCK_SPINS         100
@@ -274,15 +276,23 @@ static void halt(struct lsm_db *db, int err)
 	mutex_unlock(&db->publish_mutex);
 }
 
-static int append_locked(struct lsm_db *db, uint8_t *rep, size_t len,
+/* What goes to the log: an encoded batch, or that of a single put without its
+ * value, which is not copied before it is in the log and the memtable. */
+struct rep {
+	uint8_t *data;
+	size_t len;
+	struct lsm_slice key, value; /* of the single put; NULL: none */
+};
+
+static int append_locked(struct lsm_db *db, const struct rep *rep,
 			 uint64_t first) REQUIRES(db->write_mutex)
 {
 	uint64_t end;
 	int err;
 
-	put_le64(rep, first);
-	err = wal_writer_append(db->wal->writer, lsm_slice(NULL, 0),
-				lsm_slice(rep, len), &end);
+	put_le64(rep->data, first);
+	err = wal_writer_append(db->wal->writer, lsm_slice(rep->data, rep->len),
+				rep->value, &end);
 	if (err) {
 		db->wal_failed = true;
 		db_set_error(db, err, "appending to the log");
@@ -292,11 +302,17 @@ static int append_locked(struct lsm_db *db, uint8_t *rep, size_t len,
 
 /* Inserts and publishes a batch that was appended; append_err: it was not, and
  * only its sequence numbers are published, as empty. */
-static int apply(struct lsm_db *db, struct db_mem *mem, struct lsm_slice rep,
+static int apply(struct lsm_db *db, struct db_mem *mem, const struct rep *rep,
 		 uint64_t first, uint64_t last, int append_err)
 {
-	int err = append_err ? 0 : memtable_apply(mem->table, rep);
+	int err = 0;
 
+	if (!append_err && rep->value.data)
+		err = memtable_put(mem->table, rep->key,
+				   tag_make(first, KIND_PUT), rep->value);
+	else if (!append_err)
+		err = memtable_apply(mem->table,
+				     lsm_slice(rep->data, rep->len));
 	if (err) {
 		/* inflight stays: the memtable is never flushed */
 		halt(db, err);
@@ -311,10 +327,11 @@ static int apply(struct lsm_db *db, struct db_mem *mem, struct lsm_slice rep,
 	return append_err;
 }
 
-int db_write_rep(struct lsm_db *db, const struct lsm_batch *batch, uint8_t *rep,
-		 size_t len, uint32_t count, uint64_t data_bytes, bool sync,
-		 struct direct_write *w)
+static int write_rep(struct lsm_db *db, const struct lsm_batch *batch,
+		     const struct rep *rep, uint32_t count, uint64_t data_bytes,
+		     bool sync, struct direct_write *w)
 {
+	size_t len = rep->len + rep->value.len;
 	struct db_mem *mem;
 	uint64_t first, last;
 	int err;
@@ -340,7 +357,7 @@ int db_write_rep(struct lsm_db *db, const struct lsm_batch *batch, uint8_t *rep,
 	last = db->last_seq + count;
 	db->last_seq = last;
 	mem = db->active;
-	err = append_locked(db, rep, len, first);
+	err = append_locked(db, rep, first);
 	if (!err) {
 		db->batches++;
 		db->writes += count;
@@ -350,16 +367,25 @@ int db_write_rep(struct lsm_db *db, const struct lsm_batch *batch, uint8_t *rep,
 	}
 	atomic_fetch_add_explicit(&mem->inflight, 1, memory_order_relaxed);
 	if (err || len < APPLY_BESIDE_BYTES) {
-		err = apply(db, mem, lsm_slice(rep, len), first, last, err);
+		err = apply(db, mem, rep, first, last, err);
 		mutex_unlock(&db->write_mutex);
 	} else {
 		mutex_unlock(&db->write_mutex);
-		err = apply(db, mem, lsm_slice(rep, len), first, last, 0);
+		err = apply(db, mem, rep, first, last, 0);
 	}
 	if (err)
 		return err;
 	wal_mark_dirty(db);
 	return sync ? wal_sync_to(db, last) : 0;
+}
+
+int db_write_rep(struct lsm_db *db, const struct lsm_batch *batch, uint8_t *rep,
+		 size_t len, uint32_t count, uint64_t data_bytes, bool sync,
+		 struct direct_write *w)
+{
+	const struct rep r = {.data = rep, .len = len};
+
+	return write_rep(db, batch, &r, count, data_bytes, sync, w);
 }
 
 /* Values that were not copied into the batch are copied here. */
@@ -419,8 +445,8 @@ static int write_one(struct lsm_db *db, enum entry_kind kind,
 {
 	uint8_t small[SMALL_BATCH_BYTES];
 	uint8_t *rep = small, *p;
-	size_t bytes =
-		BATCH_HEADER_BYTES + 1 + 2 * VARINT32_MAX + key.len + value.len;
+	size_t bytes = BATCH_HEADER_BYTES + 1 + 2 * VARINT32_MAX + key.len;
+	struct rep r = {0};
 	int err;
 
 	if (!key.len || key.len > LSM_KEY_MAX || value.len > LSM_VALUE_MAX)
@@ -430,6 +456,10 @@ static int write_one(struct lsm_db *db, enum entry_kind kind,
 	if (kind == KIND_PUT && db->opt.blob_bytes &&
 	    value.len >= db->opt.blob_direct_bytes)
 		return write_large(db, key, value);
+	if (value.len > SMALL_VALUE_BYTES)
+		r = (struct rep){.key = key, .value = value};
+	else
+		bytes += value.len;
 	if (bytes > sizeof(small)) {
 		rep = malloc(bytes);
 		if (!rep)
@@ -443,12 +473,14 @@ static int write_one(struct lsm_db *db, enum entry_kind kind,
 	p += key.len;
 	if (kind == KIND_PUT) {
 		p = put_varint32(p, (uint32_t)value.len);
-		if (value.len)
+		if (value.len && !r.value.data) {
 			memcpy(p, value.data, value.len);
-		p += value.len;
+			p += value.len;
+		}
 	}
-	err = db_write_rep(db, NULL, rep, (size_t)(p - rep), 1,
-			   key.len + value.len, false, NULL);
+	r.data = rep;
+	r.len = (size_t)(p - rep);
+	err = write_rep(db, NULL, &r, 1, key.len + value.len, false, NULL);
 	if (rep != small)
 		free(rep);
 	return err;
