@@ -52,7 +52,7 @@ static int keep_range(struct reclaim *r, const struct lsm_batch *batch,
 	p = get_slice(p, end, &start);
 	p = p ? get_slice(p, end, &stop) : NULL;
 	if (!p)
-		return -EUCLEAN;
+		return -EINVAL;
 	err = buf_append_slice(&r->keys, start);
 	return err ? err : buf_append_slice(&r->keys, stop);
 }
@@ -141,10 +141,18 @@ static uint64_t ranges_bytes(struct lsm_db *db, const struct reclaim *was)
 static bool worth_it(struct lsm_db *db, struct reclaim *was)
 {
 	struct superversion *sv = sv_get(db);
-	uint64_t least = worth_reclaiming(sv->version);
+	uint64_t least = worth_reclaiming(sv->version), direct;
 	double mean = mean_entry_bytes(sv->version);
 
 	sv_put_user(sv);
+	/* No table knows what is deleted of values written by bulk batches
+	 * since the memtable was made; when they are many, it is worth asking.
+	 */
+	mutex_lock(&db->write_mutex);
+	direct = db->active->direct_bytes;
+	mutex_unlock(&db->write_mutex);
+	if (direct >= least)
+		return true;
 	db->reclaim.carried += ranges_bytes(db, was);
 	db->reclaim.carried +=
 		(uint64_t)(mean * (double)atomic_load_explicit(

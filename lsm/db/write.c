@@ -182,11 +182,19 @@ static bool can_switch(struct lsm_db *db)
 	return ok;
 }
 
-/* Values that bulk writes may put beside one memtable. Dead ones among them are
- * found out when it is flushed. */
-static uint64_t direct_bound(const struct lsm_db *db)
+/* Values that bulk writes may put beside one memtable. Dead ones among them,
+ * and those that they overwrite, are found out when it is flushed: so one file
+ * of them, and more in a large store only. */
+static uint64_t direct_bound(struct lsm_db *db)
 {
-	return 4 * db->opt.blob_file_bytes;
+	uint64_t one = db->opt.blob_file_bytes, live;
+
+	mutex_lock(&db->mutex);
+	live = db->vs.current->blob_live_bytes;
+	mutex_unlock(&db->mutex);
+	return live / 16 <= one      ? one
+	       : live / 16 < 4 * one ? live / 16
+				     : 4 * one;
 }
 
 static int make_room_locked(struct lsm_db *db, size_t bytes)

@@ -136,6 +136,35 @@ START_TEST(deleted_range_leaves_the_disk_by_itself)
 }
 END_TEST
 
+/* Written in bulk, so that the values are on the disk before any flush. */
+START_TEST(deleted_bulk_write_leaves_the_disk_by_itself)
+{
+	static char value[VALUE_LEN];
+	struct lsm_batch *b = lsm_batch_new();
+	char key[16];
+	uint64_t full, seed = 12;
+
+	options.write_buffer_bytes = 8 << 20;
+	reopen();
+	ck_assert_ptr_nonnull(b);
+	for (unsigned i = 0; i < 500; i++) {
+		for (unsigned p = 0; p < VALUE_LEN; p += 8)
+			memcpy(value + p, &(uint64_t){rnd(&seed)}, 8);
+		ck_ok(lsm_batch_put(b, model_key(key, i),
+				    lsm_slice(value, VALUE_LEN)));
+	}
+	ck_ok(lsm_write(db, b, NULL));
+	lsm_batch_free(b);
+	full = directory_bytes();
+	ck_assert_uint_ge(full, 500 * VALUE_LEN);
+	ck_assert_uint_eq(stats().flushes, 0);
+	delete_range(10, 500);
+	wait_shrunk(full / 8);
+	ck_assert_uint_eq(count_keys(NULL), 10);
+	ck_ok(lsm_verify(db, NULL, NULL));
+}
+END_TEST
+
 START_TEST(deleted_keys_leave_the_disk_by_themselves)
 {
 	uint64_t full;
@@ -283,6 +312,7 @@ int main(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, deleted_range_leaves_the_disk_by_itself, 0, 2);
+	tcase_add_test(t, deleted_bulk_write_leaves_the_disk_by_itself);
 	tcase_add_test(t, deleted_keys_leave_the_disk_by_themselves);
 	tcase_add_test(t, deletion_before_a_restart_frees_its_space_after_it);
 	tcase_add_test(t, named_snapshot_keeps_what_was_deleted_until_it_goes);
