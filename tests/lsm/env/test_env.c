@@ -526,6 +526,54 @@ START_TEST(log_may_be_synced_while_it_is_appended_to)
 }
 END_TEST
 
+/* More parts than one system call takes, some of them empty. */
+START_TEST(direct_object_holds_what_was_written_at_each_place)
+{
+	enum { PARTS = 3000, PART = 40 };
+	unsigned char *copy = malloc(2 * PARTS * PART);
+	unsigned char *got = malloc(PARTS * PART);
+	struct iovec *iov = calloc(PARTS, sizeof(*iov));
+	struct env_direct *d;
+	struct env_object *o;
+	size_t half = 0, i;
+
+	begin(_i);
+	fill_pattern(copy, 2 * PARTS * PART, 11);
+	ck_assert_int_eq(env_direct_open(dir, "d", false, &d), -ENOENT);
+	ck_ok(env_direct_open(dir, "d", true, &d));
+	ck_assert_uint_eq(env_direct_bytes(d), 0);
+	for (i = 0; i < PARTS; i++) {
+		iov[i].iov_base = copy + half;
+		iov[i].iov_len = i % (PART + 1);
+		half += iov[i].iov_len;
+	}
+	/* the second half first */
+	ck_ok(env_direct_write(d, half, &(struct iovec){copy + half, half}, 1));
+	ck_ok(env_object_open(dir, "d", &o));
+	ck_ok(env_direct_write(d, 0, iov, PARTS));
+	ck_ok(env_direct_write(d, 0, iov, 0));
+	/* an object opened before reads what came after */
+	ck_ok(env_object_read(o, 0, got, half));
+	ck_assert(!memcmp(got, copy, half));
+	env_object_close(o);
+	expect_object(dir, "d", copy, 2 * half);
+	ck_assert_int_eq(env_direct_write(d, INT64_MAX, iov + 1, 1), -EFBIG);
+	ck_ok(env_direct_sync(d));
+	env_direct_close(d);
+	ck_assert_int_eq(env_direct_open(dir, "d", true, &d), -EEXIST);
+	ck_ok(env_direct_open(dir, "d", false, &d));
+	ck_assert_uint_eq(env_direct_bytes(d), 2 * half);
+	env_direct_discard(d, 0, half); /* the rest stays */
+	ck_ok(env_direct_write(d, 0, &(struct iovec){copy, half}, 1));
+	env_direct_close(d);
+	expect_object(dir, "d", copy, 2 * half);
+	end(_i);
+	free(copy);
+	free(got);
+	free(iov);
+}
+END_TEST
+
 START_TEST(space_is_told)
 {
 	uint64_t free_bytes = 0, total_bytes = 0;
@@ -562,6 +610,7 @@ int main(void)
 	ADD(recycled_log_overwrites_the_old_bytes_from_the_front);
 	ADD(log_refuses_a_taken_name_and_a_missing_recycle_file);
 	ADD(log_may_be_synced_while_it_is_appended_to);
+	ADD(direct_object_holds_what_was_written_at_each_place);
 	ADD(space_is_told);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(s, tc);

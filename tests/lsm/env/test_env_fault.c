@@ -523,6 +523,45 @@ START_TEST(failed_sync_makes_nothing_durable)
 }
 END_TEST
 
+/* Each sector of what was not synced stays or goes by itself. */
+START_TEST(unsynced_places_are_kept_in_part)
+{
+	unsigned char data[8 * SECTOR], got[8 * SECTOR];
+	unsigned kept = 0, lost = 0;
+	struct env_direct *d;
+	size_t len, s;
+
+	fill_pattern(data, sizeof(data), 5);
+	for (unsigned seed = 0; seed < 40; seed++) {
+		struct iovec first = {data, 4 * SECTOR};
+		struct iovec second = {data + 4 * SECTOR, 4 * SECTOR};
+
+		ck_ok(env_direct_open(dir, "d", true, &d));
+		ck_ok(env_direct_write(d, 0, &first, 1));
+		ck_ok(env_direct_sync(d));
+		ck_ok(env_dir_sync(dir));
+		ck_ok(env_direct_write(d, 4 * SECTOR, &second, 1));
+		crash(ENV_KEEP_RANDOM, seed % 2, seed);
+		ck_assert_int_eq(env_direct_write(d, 0, &first, 1), -EIO);
+		env_direct_close(d);
+		len = read_all("d", got, sizeof(got));
+		ck_assert_uint_ge(len, 4 * SECTOR);
+		ck_assert(!memcmp(got, data, 4 * SECTOR));
+		for (s = 4; (s + 1) * SECTOR <= len; s++) {
+			bool same = !memcmp(got + s * SECTOR, data + s * SECTOR,
+					    SECTOR);
+
+			kept += same;
+			lost += !same;
+		}
+		ck_ok(env_dir_delete(dir, "d"));
+		ck_ok(env_dir_sync(dir));
+	}
+	ck_assert_uint_gt(kept, 20);
+	ck_assert_uint_gt(lost, 20);
+}
+END_TEST
+
 START_TEST(failed_append_may_leave_a_part)
 {
 	unsigned char data[1000], got[1000];
@@ -779,6 +818,7 @@ int main(void)
 	tcase_add_test(tc, reads_are_counted_and_fail_when_asked);
 	tcase_add_test(tc, every_kind_of_change_is_counted_and_can_fail);
 	tcase_add_test(tc, failed_sync_makes_nothing_durable);
+	tcase_add_test(tc, unsynced_places_are_kept_in_part);
 	tcase_add_test(tc, failed_append_may_leave_a_part);
 	tcase_add_test(tc, full_disk_refuses_and_recovers);
 	tcase_add_test(tc, nothing_reaches_the_disk_after_power_off);
