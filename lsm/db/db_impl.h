@@ -199,7 +199,7 @@ struct lsm_db {
 	struct cache *cache;
 	struct table_cache *tables;
 	struct arena_pool *arenas; /* of memtables */
-	struct lsm_options opt; /* without zeros */
+	struct lsm_options opt;    /* without zeros */
 	struct tree_options tree_opt;
 	struct logger log;
 	struct env_dir *dir;
