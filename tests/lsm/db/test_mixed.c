@@ -399,7 +399,9 @@ static int do_write(struct mixed *m)
 		*state_at(m, next->number) = *next;
 		r = lsm_write(m->db, b, &wo);
 	}
-	if (!r || (wo.sync && mark_of(m->db, NULL) == next->number))
+	/* Applied, but not made durable; without power nothing can be read. */
+	if (!r || (wo.sync && !(m->env && env_fault_is_off(m->env)) &&
+		   mark_of(m->db, NULL) == next->number))
 		m->now = *next;
 	if (!r && wo.sync)
 		m->synced = next->number;
