@@ -669,7 +669,7 @@ START_TEST(filters_are_counted_once_a_get_and_for_their_store)
 	struct lsm_stats before, after, there;
 	struct lsm_slice keys[20];
 	struct lsm_pin pins[20] = {0};
-	char text[20][8], other[64];
+	char text[20][16], other[64];
 	struct lsm_db *second;
 	int results[20];
 
