@@ -21,10 +21,11 @@
  * beyond a few it is unmapped.
  *
  * Data that is handed to the kernel where it lies should begin on a page: the
- * kernel takes hold of it page by page, and copies whole pages several times as
- * fast as two parts of each. So there are classes of whole pages besides, for
- * large blocks. The entry of such a piece lies in the last page of the piece
- * before, or of the slab's head, so that only its data has to be aligned.
+ * kernel takes hold of it page by page, and else has to look up two for each
+ * that it copies. So there are classes of whole pages besides, for large
+ * blocks. What that saves has not been measured apart from the huge pages. The
+ * entry of such a piece lies in the last page of the piece before, or of the
+ * slab's head, so that only its data has to be aligned.
  *
  * Slabs that are sparsely filled are what could break the budget: when the mix
  * of sizes shifts, pieces of the old sizes are freed here and there, and no
