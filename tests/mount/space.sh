@@ -33,7 +33,7 @@ if [ ! -x "$ops" ]; then
 	cc -std=gnu11 -O2 -D_GNU_SOURCE "$test_dir/space_ops.c" -o "$ops" ||
 		bail "cannot build space_ops"
 fi
-data_kib=$((3 * files * (dense * 1024 + sparse * 1024 / step * 4)))
+data_kib=$((3 * files * (dense * 1024 + sparse * 4096 / step)))
 room_kib=$(df -Pk "$work" | awk 'NR == 2 { print $4 }')
 [ "$room_kib" -gt $((2 * data_kib)) ] ||
 	skip_all "needs $((2 * data_kib / 1024)) MiB of room"
@@ -98,19 +98,20 @@ shrinks() { # to KiB
 
 exec 3>&1
 for ((i = 0; i < files; i++)); do
-	"$ops" dense "$mnt/a$i" "$dense" $((3 * i + 1)) &&
-		"$ops" dense "$mnt/b$i" "$dense" $((3 * i + 2)) &&
-		"$ops" dense "$mnt/c$i" "$dense" $((3 * i + 3)) &&
-		"$ops" sparse "$mnt/d$i" "$sparse" "$step" &&
-		"$ops" sparse "$mnt/e$i" "$sparse" "$step" &&
-		"$ops" sparse "$mnt/f$i" "$sparse" "$step" ||
-		bail "cannot write"
+	for name in a b c; do
+		"$ops" dense "$mnt/$name$i" "$dense" $((3 * i + 1)) ||
+			bail "cannot write"
+	done
+	for name in d e f; do
+		"$ops" sparse "$mnt/$name$i" "$sparse" "$step" ||
+			bail "cannot write"
+	done
 done
 full_kib=$(store_kib)
 echo "# the store has $((full_kib / 1024)) MiB"
 
 dense_kib=$((dense * 1024))
-sparse_kib=$((sparse * 1024 / step * 4))
+sparse_kib=$((sparse * 4096 / step))
 check "unlink of $dense MiB" takes_no_time a $dense_kib unlink
 check "truncate of $dense MiB to a quarter" \
 	takes_no_time b $((dense_kib * 3 / 4)) truncate $((dense / 4))
