@@ -220,6 +220,7 @@ loaded_is_there() {
 under_load() { # command...
 	local i pids=()
 
+	mountpoint -q "$mnt" || return
 	rm -f "$work"/noted.*
 	mkdir -p "$mnt/load"
 	for i in 1 2 3; do
@@ -238,7 +239,7 @@ under_load() { # command...
 }
 
 lazily() { umount -l "$mnt"; }
-busy() { ! umount "$mnt" 2>/dev/null; }
+busy() { ! umount "$mnt" 2>/dev/null 8<"$mnt/append.log"; }
 by_signal() { kill -TERM "$daemon_pid"; }
 
 check "umount is refused while files are written" under_load busy
