@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "lsm/base/coding.h"
 #include "lsm/lsm.h"
 
 enum entry_kind {
@@ -82,6 +83,44 @@ static inline uint64_t slice_prefix(struct lsm_slice k)
 
 	memcpy(&v, k.data, k.len < 8 ? k.len : 8);
 	return be64toh(v);
+}
+
+/* How many of the first max bytes of a and b are equal. */
+static inline size_t bytes_common(const uint8_t *a, const uint8_t *b,
+				  size_t max)
+{
+	size_t i = 0;
+
+	while (i + 8 <= max) {
+		uint64_t x = get_le64(a + i) ^ get_le64(b + i);
+
+		if (x)
+			return i + (size_t)(__builtin_ctzll(x) >> 3);
+		i += 8;
+	}
+	while (i < max && a[i] == b[i])
+		i++;
+	return i;
+}
+
+/* How n bytes compare with as many of key's first; 0: key begins with them. */
+static inline int slice_cmp_head(const void *bytes, size_t n,
+				 struct lsm_slice key)
+{
+	int c;
+
+	if (!n)
+		return 0;
+	if (key.len >= n)
+		return memcmp(bytes, key.data, n);
+	c = key.len ? memcmp(bytes, key.data, key.len) : 0;
+	return c ? c : 1;
+}
+
+/* What comes after the first n bytes, of which there are so many. */
+static inline struct lsm_slice slice_skip(struct lsm_slice k, size_t n)
+{
+	return lsm_slice((const uint8_t *)k.data + n, k.len - n);
 }
 
 static inline struct lsm_slice slice_str(const char *s)

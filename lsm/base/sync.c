@@ -140,15 +140,16 @@ void word_wake_all(_Atomic uint32_t *word)
 		check(errno, "futex wake");
 }
 
-unsigned thread_number(void)
+unsigned thread_line(unsigned lines)
 {
 	static _Atomic unsigned next;
-	static _Thread_local unsigned mine;
+	static __thread unsigned mine
+		__attribute__((tls_model("initial-exec")));
 
 	if (!mine)
 		mine = 1 + atomic_fetch_add_explicit(&next, 1,
 						     memory_order_relaxed);
-	return mine - 1;
+	return mine < lines ? mine - 1 : lines - 1;
 }
 
 int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg)

@@ -9,6 +9,7 @@
 #define LSM_BASE_SYNC_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -78,9 +79,24 @@ static inline void cpu_relax(void)
 #endif
 }
 
-/* Of the calling thread, from 0 on in the order of their first calls: to spread
- * counters over cache lines. */
-unsigned thread_number(void);
+/*
+ * Counters of which each thread has its own, in an array of lines: the first
+ * threads of the process own a line each, the others share the last one. So
+ * most counting needs no locked instruction, which would keep the processor
+ * from looking ahead, and the sum over the lines is exact.
+ */
+unsigned thread_line(unsigned lines); /* the calling thread's */
+static inline void line_add(_Atomic uint64_t *counter, uint64_t n,
+			    unsigned line, unsigned lines)
+{
+	if (line + 1 < lines)
+		atomic_store_explicit(
+			counter,
+			atomic_load_explicit(counter, memory_order_relaxed) + n,
+			memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
 
 /* Starts a joinable thread named name (15 characters at most) with all
  * signals blocked: they belong to the program. 0 or -errno. */

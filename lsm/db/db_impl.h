@@ -553,8 +553,7 @@ void snapshot_free_locked(struct lsm_db *db, struct lsm_snapshot *s)
 
 /* ---- read.c ---- */
 
-/* The stripe of counters of the calling thread. */
-unsigned db_stripe_index(void);
+void db_count_gets(struct lsm_db *db, uint64_t hits, uint64_t misses);
 
 static inline bool db_stopping(const struct lsm_db *db)
 {

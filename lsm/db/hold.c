@@ -172,14 +172,6 @@ static size_t first_pass(struct lsm_hold *h, size_t count,
 	return need;
 }
 
-static void count_gets(struct lsm_db *db, uint64_t hits, uint64_t misses)
-{
-	struct db_stripe *s = &db->stripes[db_stripe_index()];
-
-	atomic_fetch_add_explicit(&s->hits, hits, memory_order_relaxed);
-	atomic_fetch_add_explicit(&s->misses, misses, memory_order_relaxed);
-}
-
 int lsm_hold_get(struct lsm_db *db, const struct lsm_snapshot *snapshot,
 		 size_t count, const struct lsm_slice *keys,
 		 struct lsm_slice *values, int *results, struct lsm_hold **out)
@@ -211,7 +203,7 @@ int lsm_hold_get(struct lsm_db *db, const struct lsm_snapshot *snapshot,
 		else if (!err)
 			err = results[i];
 	}
-	count_gets(db, hits, count - hits);
+	db_count_gets(db, hits, count - hits);
 	*out = h;
 	return err;
 }

@@ -93,17 +93,13 @@ static int pin_hold(struct lsm_pin *pin, struct superversion *sv,
 	return 0;
 }
 
-unsigned db_stripe_index(void)
+void db_count_gets(struct lsm_db *db, uint64_t hits, uint64_t misses)
 {
-	return thread_number() % DB_STRIPES;
-}
+	unsigned line = thread_line(DB_STRIPES);
+	struct db_stripe *s = &db->stripes[line];
 
-static void count_get(struct lsm_db *db, bool hit)
-{
-	struct db_stripe *s = &db->stripes[db_stripe_index()];
-
-	atomic_fetch_add_explicit(hit ? &s->hits : &s->misses, 1,
-				  memory_order_relaxed);
+	line_add(&s->hits, hits, line, DB_STRIPES);
+	line_add(&s->misses, misses, line, DB_STRIPES);
 }
 
 /* enum lookup_result or -errno. */
@@ -252,7 +248,7 @@ static int get_with_io(struct lsm_db *db, struct superversion *sv,
 
 static int get_result(struct lsm_db *db, int r)
 {
-	count_get(db, r == LOOKUP_FOUND);
+	db_count_gets(db, r == LOOKUP_FOUND, r != LOOKUP_FOUND);
 	if (r < 0)
 		return r;
 	return r == LOOKUP_FOUND ? 0 : LSM_NOTFOUND;

@@ -241,22 +241,4 @@ static inline struct lsm_slice block_cursor_key(const struct block_cursor *c)
 	return lsm_slice(c->key_at, c->key_len);
 }
 
-/* How many of the first max bytes of a and b are equal. */
-static inline size_t bytes_common(const uint8_t *a, const uint8_t *b,
-				  size_t max)
-{
-	size_t i = 0;
-
-	while (i + 8 <= max) {
-		uint64_t x = get_le64(a + i) ^ get_le64(b + i);
-
-		if (x)
-			return i + (size_t)(__builtin_ctzll(x) >> 3);
-		i += 8;
-	}
-	while (i < max && a[i] == b[i])
-		i++;
-	return i;
-}
-
 #endif

@@ -37,16 +37,12 @@
 
 #include "lsm/base/epoch.h"
 
-static struct stripe *my_stripe(struct cache *c)
+static inline void count(struct cache *c, bool hit)
 {
-	static _Atomic uint32_t threads;
-	static _Thread_local uint32_t mine;
+	unsigned line = thread_line(STRIPES);
+	struct stripe *s = &c->stripe[line];
 
-	if (!mine)
-		mine = 1 + atomic_fetch_add_explicit(&threads, 1,
-						     memory_order_relaxed) %
-				   STRIPES;
-	return &c->stripe[mine - 1];
+	line_add(hit ? &s->hits : &s->misses, 1, line, STRIPES);
 }
 
 struct cache *cache_new(uint64_t capacity_bytes)
@@ -149,7 +145,7 @@ static inline void touch(struct cache *c, struct cache_entry *e)
 	 * cores' caches. */
 	if (!atomic_load_explicit(&e->used, memory_order_relaxed))
 		atomic_store_explicit(&e->used, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&my_stripe(c)->hits, 1, memory_order_relaxed);
+	count(c, true);
 }
 
 struct cache_entry *cache_find(struct cache *c, uint64_t file, uint64_t offset)
@@ -161,6 +157,59 @@ struct cache_entry *cache_find(struct cache *c, uint64_t file, uint64_t offset)
 	if (e)
 		touch(c, e);
 	return e;
+}
+
+struct cache_entry *cache_slot_find(struct cache *c, struct cache_slot *slot)
+{
+	/* acquire: pairs with the releases in cache_slot_fill() and when an
+	 * entry is replaced; its fields and data were written before. It is
+	 * not freed before we unpin: it is retired after the slot is emptied.
+	 */
+	struct cache_entry *e =
+		atomic_load_explicit(&slot->entry, memory_order_acquire);
+
+	assert(epoch_is_pinned());
+	if (e) {
+		__builtin_prefetch(e + 1);
+		touch(c, e);
+	}
+	return e;
+}
+
+void cache_slot_fill(struct cache *c, struct cache_entry *e,
+		     struct cache_slot *slot)
+{
+	struct shard *s = shard_of(c, place(e->file, e->offset));
+
+	if (atomic_load_explicit(&e->slot, memory_order_relaxed))
+		return;
+	mutex_lock(&s->mutex);
+	/* With this bit it is linked, as we hold the mutex. */
+	if (!atomic_load_explicit(&e->slot, memory_order_relaxed) &&
+	    atomic_load_explicit(&e->state, memory_order_relaxed) & IN_TABLE) {
+		atomic_store_explicit(&e->slot, slot, memory_order_relaxed);
+		/* release: pairs with cache_slot_find() */
+		atomic_store_explicit(&slot->entry, e, memory_order_release);
+	}
+	mutex_unlock(&s->mutex);
+}
+
+void cache_slot_clear(struct cache *c, struct cache_slot *slot, uint64_t file,
+		      uint64_t offset)
+{
+	struct shard *s = shard_of(c, place(file, offset));
+	struct cache_entry *e;
+
+	if (!atomic_load_explicit(&slot->entry, memory_order_relaxed))
+		return;
+	mutex_lock(&s->mutex);
+	/* What is in a slot is linked. */
+	e = atomic_load_explicit(&slot->entry, memory_order_relaxed);
+	if (e) {
+		atomic_store_explicit(&e->slot, NULL, memory_order_relaxed);
+		atomic_store_explicit(&slot->entry, NULL, memory_order_relaxed);
+	}
+	mutex_unlock(&s->mutex);
 }
 
 void cache_hint_find(struct cache *c, uint64_t file, uint64_t offset)
@@ -244,7 +293,7 @@ struct cache_entry *cache_alloc(struct cache *c, size_t bytes, size_t lead)
 {
 	struct cache_entry *e;
 
-	if (bytes > SIZE_MAX / 2)
+	if (bytes > UINT32_MAX / 2)
 		return NULL;
 	e = cache_mem_alloc(&c->mem, bytes, lead);
 	/* relaxed: nobody else knows of it */
@@ -260,8 +309,7 @@ struct cache_entry *cache_insert(struct cache *c, struct cache_entry *e,
 	struct shard *s = shard_of(c, h);
 	struct cache_entry *old;
 
-	atomic_fetch_add_explicit(&my_stripe(c)->misses, 1,
-				  memory_order_relaxed);
+	count(c, false);
 	e->file = file;
 	e->offset = offset;
 	if (insert) {

@@ -15,6 +15,7 @@
 #ifndef LSM_TABLE_CACHE_H
 #define LSM_TABLE_CACHE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,6 +34,23 @@ struct cache_entry *cache_find(struct cache *c, uint64_t file, uint64_t offset);
 /* The same with a counted reference, to be given back with cache_put(). Does
  * not need a pin. */
 struct cache_entry *cache_get(struct cache *c, uint64_t file, uint64_t offset);
+/*
+ * A place where whoever looks for the same block again and again keeps it, so
+ * that it need not be searched; all zero at the start. The cache empties it
+ * when the block goes, and fills it again when the block has only moved.
+ */
+struct cache_slot {
+	_Atomic(struct cache_entry *) entry;
+};
+/* As cache_find(), for what is in the slot; NULL: nothing. */
+struct cache_entry *cache_slot_find(struct cache *c, struct cache_slot *slot);
+/* Puts what cache_find() returned into the slot, unless it is in another one
+ * or has been evicted meanwhile. */
+void cache_slot_fill(struct cache *c, struct cache_entry *e,
+		     struct cache_slot *slot);
+/* Before the slot's memory goes: empties it of the block at that place. */
+void cache_slot_clear(struct cache *c, struct cache_slot *slot, uint64_t file,
+		      uint64_t offset);
 /* Hints to the processor, which has to wait for memory otherwise: the block is
  * going to be looked for before long; and, some time after that: it is so next,
  * and len of its bytes from `from` on will be read. Neither reads anything. */

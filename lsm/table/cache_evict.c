@@ -75,6 +75,21 @@ void cache_link_locked(struct cache *c, struct shard *s, struct cache_entry *e,
 					 memory_order_relaxed);
 }
 
+/* What was in e's slot is now n; NULL: nothing. */
+static void slot_replace_locked(struct cache_entry *e, struct cache_entry *n)
+{
+	struct cache_slot *slot =
+		atomic_load_explicit(&e->slot, memory_order_relaxed);
+
+	if (!slot)
+		return;
+	atomic_store_explicit(&e->slot, NULL, memory_order_relaxed);
+	if (n)
+		atomic_store_explicit(&n->slot, slot, memory_order_relaxed);
+	/* release: pairs with the acquire in cache_slot_find() */
+	atomic_store_explicit(&slot->entry, n, memory_order_release);
+}
+
 /* Out of its chain and list. It stays readable for those who stand on it. */
 void cache_unlink_locked(struct cache *c, struct shard *s,
 			 struct cache_entry *e) REQUIRES(s->mutex)
@@ -90,6 +105,7 @@ void cache_unlink_locked(struct cache *c, struct shard *s,
 	atomic_store_explicit(
 		at, atomic_load_explicit(&e->chain, memory_order_relaxed),
 		memory_order_release);
+	slot_replace_locked(e, NULL);
 	list_remove(c, e->is_protected ? &s->protected : &s->probation, e);
 	if (atomic_fetch_sub_explicit(&s->entries, 1, memory_order_relaxed) ==
 	    1)
@@ -262,6 +278,7 @@ static void replace_locked(struct shard *s, struct cache_entry *e,
 		at = &i->chain;
 	/* release: pairs with the acquire in find() */
 	atomic_store_explicit(at, n, memory_order_release);
+	slot_replace_locked(e, n);
 }
 
 /* The same block in other memory, or NULL. */

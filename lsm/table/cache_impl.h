@@ -39,7 +39,9 @@ struct cache_entry {
 		struct cache *owner; /* of the first of a retired list */
 	};
 	struct cache_entry *older; /* protected by shard->mutex */
-	size_t bytes;
+	/* Where a reader keeps it, or NULL; written under shard->mutex. */
+	_Atomic(struct cache_slot *) slot;
+	uint32_t bytes;
 	_Atomic uint32_t state;
 	uint16_t pad;         /* bytes between entry and data; constant */
 	uint16_t class;       /* of its memory; constant, as bytes */

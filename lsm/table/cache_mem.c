@@ -369,7 +369,7 @@ static struct cache_entry *take(struct cache_mem *m, struct slab *s,
 	UNPOISON(e, sizeof(*e) + pad + bytes);
 	/* Under the mutex, as cache_mem_drain_next() looks at all pieces. */
 	memset(e, 0, sizeof(*e));
-	e->bytes = bytes;
+	e->bytes = (uint32_t)bytes;
 	e->class = s->class;
 	e->pad = pad;
 	return e;
@@ -381,7 +381,7 @@ static struct cache_entry *alloc_own(struct cache_mem *m, size_t bytes)
 
 	if (!e)
 		return NULL;
-	e->bytes = bytes;
+	e->bytes = (uint32_t)bytes;
 	e->class = CACHE_MEM_OWN;
 	add(&m->held, (int64_t)own_bytes(bytes));
 	add(&m->live, (int64_t)own_bytes(bytes));

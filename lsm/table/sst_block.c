@@ -267,9 +267,13 @@ int sst_view_cached(struct sst_reader *r, uint32_t i, struct sst_view *v)
 			return -EAGAIN;
 		return view_map(r, &h, v);
 	}
-	e = cache_find(r->cache, r->number, h.offset);
-	if (!e)
-		return -EAGAIN;
+	e = cache_slot_find(r->cache, &r->slots[i]);
+	if (!e) {
+		e = cache_find(r->cache, r->number, h.offset);
+		if (!e)
+			return -EAGAIN;
+		cache_slot_fill(r->cache, e, &r->slots[i]);
+	}
 	return view_entry(r, &h, e, v);
 }
 

@@ -66,8 +66,8 @@ static int fill(struct sst_index *ix, struct block_cursor *c,
 
 	*why = "index points to the wrong place";
 	for (r = block_cursor_first(c); r > 0; r = block_cursor_next(c)) {
-		struct lsm_slice rest = lsm_slice(c->key + ix->common_len,
-						  c->key_len - ix->common_len);
+		struct lsm_slice rest =
+			slice_skip(block_cursor_key(c), ix->common_len);
 		struct sst_handle h;
 
 		if (!sst_handle_decode(&h, c->value, data_bytes) ||
@@ -168,45 +168,27 @@ static int cmp_rest(const struct sst_index *ix, uint32_t i,
 			 ix->tag ? ix->tag[i] : 0, rest, tag);
 }
 
-/* How the common bytes compare with the head of key; 0: key has them all. */
-static int cmp_common(const struct sst_index *ix, struct lsm_slice key)
-{
-	size_t n = ix->common_len;
-	int c;
-
-	if (!n)
-		return 0;
-	if (key.len >= n)
-		return memcmp(ix->common, key.data, n);
-	c = memcmp(ix->common, key.data, key.len);
-	return c ? c : 1;
-}
-
 int sst_index_cmp(const struct sst_index *ix, uint32_t i, struct lsm_slice key,
 		  uint64_t tag)
 {
-	int c = cmp_common(ix, key);
+	int c = slice_cmp_head(ix->common, ix->common_len, key);
 
 	if (c)
 		return c;
-	return cmp_rest(ix, i,
-			lsm_slice((const uint8_t *)key.data + ix->common_len,
-				  key.len - ix->common_len),
-			tag);
+	return cmp_rest(ix, i, slice_skip(key, ix->common_len), tag);
 }
 
 uint32_t sst_index_seek(const struct sst_index *ix, struct lsm_slice key,
 			uint64_t tag)
 {
-	int c = cmp_common(ix, key);
+	int c = slice_cmp_head(ix->common, ix->common_len, key);
 	struct lsm_slice rest;
 	uint64_t prefix;
 	uint32_t lo, hi;
 
 	if (c)
 		return c > 0 ? 0 : ix->count;
-	rest = lsm_slice((const uint8_t *)key.data + ix->common_len,
-			 key.len - ix->common_len);
+	rest = slice_skip(key, ix->common_len);
 	prefix = slice_prefix(rest);
 	lo = search_at_least(ix->prefix, ix->count, prefix);
 	if (lo == ix->count || ix->prefix[lo] != prefix)

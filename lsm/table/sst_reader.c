@@ -24,8 +24,17 @@
 /* ---- open and close -------------------------------------------------------
  */
 
+static void slots_free(struct sst_reader *r)
+{
+	for (uint32_t i = 0; r->slots && i < r->index.count; i++)
+		cache_slot_clear(r->cache, &r->slots[i], r->number,
+				 r->index.entry[i].offset);
+	free(r->slots);
+}
+
 static void reader_free(struct sst_reader *r)
 {
+	slots_free(r);
 	if (r->memory_bytes)
 		cache_charge(r->cache, -(int64_t)r->memory_bytes);
 	if (r->object)
@@ -154,6 +163,10 @@ static int open_parts(struct sst_reader *r, bool map_raw)
 	if (err)
 		return err;
 	sst_tail_drop(r);
+	/* one more, as there may be no block */
+	r->slots = calloc((size_t)r->index.count + 1, sizeof(*r->slots));
+	if (!r->slots)
+		return -ENOMEM;
 	if (r->around) {
 		r->regions = calloc(read_around_bytes(r->file_bytes),
 				    sizeof(*r->regions));
@@ -191,6 +204,7 @@ int sst_reader_open(struct env_dir *dir, const char *name, uint64_t number,
 		return err;
 	}
 	r->memory_bytes = sizeof(*r) + r->index.memory_bytes +
+			  (size_t)r->index.count * sizeof(*r->slots) +
 			  (r->around ? read_around_bytes(r->file_bytes) : 0) +
 			  (size_t)r->filter.line_count * FILTER_LINE_BYTES +
 			  r->frags.memory_bytes;
@@ -248,13 +262,12 @@ uint64_t sst_reader_offset(struct sst_reader *r, struct lsm_slice key)
 
 static inline void count_bloom(const struct sst_reader *r, bool maybe)
 {
-	unsigned i = thread_number() % SST_COUNTER_LINES;
+	unsigned i = thread_line(SST_COUNTER_LINES);
 
 	if (r->counters)
-		atomic_fetch_add_explicit(
-			maybe ? &r->counters->line[i].bloom_maybe
-			      : &r->counters->line[i].bloom_no,
-			1, memory_order_relaxed);
+		line_add(maybe ? &r->counters->line[i].bloom_maybe
+			       : &r->counters->line[i].bloom_no,
+			 1, i, SST_COUNTER_LINES);
 }
 
 /*

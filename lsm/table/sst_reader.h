@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "lsm/table/block.h"
+#include "lsm/table/cache.h"
 #include "lsm/table/filter.h"
 #include "lsm/table/sst.h"
 #include "lsm/table/sst_format.h"
@@ -41,6 +42,7 @@ struct sst_reader {
 	const uint8_t *map;         /* NULL: not used */
 	struct filter filter;
 	struct sst_index index;
+	struct cache_slot *slots; /* one a block */
 	struct frags frags;
 	_Atomic uint64_t *checked;      /* a bit a block; NULL without a map */
 	_Atomic uint64_t touched_bytes; /* of the map, since it was dropped */

@@ -99,7 +99,7 @@ void version_put(struct version *v)
 		for (i = 0; i < v->count[level]; i++)
 			table_file_put(v->level[level][i]);
 		free(v->level[level]);
-		free(v->largest_prefix[level]);
+		level_bounds_release(&v->bounds[level]);
 	}
 	for (i = 0; i < v->blob_count; i++)
 		blob_file_put(v->blobs[i].file);
@@ -110,26 +110,7 @@ void version_put(struct version *v)
 size_t version_find(const struct version *v, unsigned level,
 		    struct lsm_slice key)
 {
-	const uint64_t *prefix = v->largest_prefix[level];
-	uint64_t want = slice_prefix(key);
-	size_t low = 0, high = v->count[level];
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		bool ends_before = prefix[mid] < want;
-
-		if (prefix[mid] == want) {
-			const struct sst_meta *m = &v->level[level][mid]->meta;
-			int c = slice_cmp(buf_slice(&m->largest), key);
-
-			ends_before = c < 0 || (!c && m->largest_exclusive);
-		}
-		if (ends_before)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return level_bounds_find(&v->bounds[level], key);
 }
 
 /* What is looked up, and how. */
@@ -184,11 +165,10 @@ int version_lookup_from(struct version *v, struct lsm_slice key, uint64_t seq,
 	}
 	for (at->level += !at->level; at->level < LSM_LEVELS; at->level++) {
 		i = version_find(v, at->level, key);
-		if (i == v->count[at->level])
+		if (i == v->count[at->level] ||
+		    level_bounds_before(&v->bounds[at->level], i, key))
 			continue;
 		f = v->level[at->level][i];
-		if (slice_cmp(key, buf_slice(&f->meta.smallest)) < 0)
-			continue;
 		res = table_lookup(v, f, &w, at, kind, pin);
 		if (res != LOOKUP_MISS)
 			return res;

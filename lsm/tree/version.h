@@ -29,6 +29,7 @@
 #include "lsm/table/blob_reader.h"
 #include "lsm/table/merge_iter.h"
 #include "lsm/table/table_cache.h"
+#include "lsm/tree/level_bounds.h"
 #include "lsm/wal/wal.h"
 
 /* One table, shared by all versions that hold it. */
@@ -87,9 +88,7 @@ struct version {
 	struct table_file **level[LSM_LEVELS];
 	size_t count[LSM_LEVELS];
 	uint64_t bytes[LSM_LEVELS];
-	/* slice_prefix() of each largest bound, for levels >= 1: a search reads
-	 * one array, and tables only where prefixes are equal. */
-	uint64_t *largest_prefix[LSM_LEVELS];
+	struct level_bounds bounds[LSM_LEVELS]; /* not of level 0 */
 	bool has_ranges;                  /* any table with range tombstones */
 	bool level_ranges[LSM_LEVELS];    /* the same by level */
 	unsigned level_dense[LSM_LEVELS]; /* dense tables, by level */

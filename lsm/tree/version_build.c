@@ -73,23 +73,6 @@ static int check_level(const struct version *v, unsigned level)
 	return 0;
 }
 
-static int level_prefixes(struct version *v, unsigned level)
-{
-	size_t i, n = v->count[level];
-	uint64_t *p;
-
-	if (!level || !n)
-		return 0;
-	p = calloc(n, sizeof(*p));
-	if (!p)
-		return -ENOMEM;
-	for (i = 0; i < n; i++)
-		p[i] = slice_prefix(
-			buf_slice(&v->level[level][i]->meta.largest));
-	v->largest_prefix[level] = p;
-	return 0;
-}
-
 /* Sums up, checks the order, and takes the references. */
 static int version_finish(struct version *v)
 {
@@ -99,8 +82,10 @@ static int version_finish(struct version *v)
 
 	for (level = 0; level < LSM_LEVELS; level++) {
 		err = check_level(v, level);
-		if (!err)
-			err = level_prefixes(v, level);
+		if (!err && level)
+			err = level_bounds_make(&v->bounds[level],
+						v->level[level],
+						v->count[level]);
 		if (err)
 			return err;
 	}
@@ -147,7 +132,7 @@ static void version_discard(struct version *v)
 
 	for (level = 0; level < LSM_LEVELS; level++) {
 		free(v->level[level]);
-		free(v->largest_prefix[level]);
+		level_bounds_release(&v->bounds[level]);
 	}
 	free(v->blobs);
 	free(v);

@@ -314,6 +314,105 @@ START_TEST(used_blocks_move_when_their_slab_is_wanted_for_another_size)
 }
 END_TEST
 
+START_TEST(slot_holds_a_block_until_it_goes)
+{
+	struct cache *c = cache_new(1 << 20);
+	struct cache_slot slot = {0}, other = {0};
+	struct cache_entry *e;
+
+	for (int round = 0; round < 2; round++) {
+		cache_put(c, put_block(c, 1, 4096, BLOCK));
+		epoch_pin();
+		ck_assert_ptr_null(cache_slot_find(c, &slot));
+		e = cache_find(c, 1, 4096);
+		ck_assert_ptr_nonnull(e);
+		cache_slot_fill(c, e, &slot);
+		cache_slot_fill(c, e, &other);
+		ck_assert_ptr_eq(cache_slot_find(c, &slot), e);
+		ck_assert_ptr_null(cache_slot_find(c, &other));
+		if (round == 0) {
+			cache_erase_file(c, 1);
+		} else {
+			cache_charge(c, 1 << 20);
+			cache_charge(c, -(1 << 20));
+		}
+		ck_assert_ptr_null(cache_slot_find(c, &slot));
+		/* what has gone is not put into a slot any more */
+		cache_slot_fill(c, e, &slot);
+		ck_assert_ptr_null(cache_slot_find(c, &slot));
+		ck_assert(is_filled(e, 1, 4096));
+		epoch_unpin();
+	}
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(cleared_slot_is_not_written_again)
+{
+	struct cache *c = cache_new(1 << 20);
+	struct cache_slot *slot = calloc(1, sizeof(*slot)), next = {0};
+	struct cache_entry *e;
+
+	ck_assert_ptr_nonnull(slot);
+	cache_put(c, put_block(c, 1, 0, BLOCK));
+	epoch_pin();
+	e = cache_find(c, 1, 0);
+	cache_slot_fill(c, e, slot);
+	cache_slot_clear(c, slot, 1, 0);
+	free(slot);
+	/* the block is free for another reader's slot */
+	cache_slot_fill(c, e, &next);
+	ck_assert_ptr_eq(cache_slot_find(c, &next), e);
+	epoch_unpin();
+	cache_erase_file(c, 1);
+	epoch_pin();
+	ck_assert_ptr_null(cache_slot_find(c, &next));
+	epoch_unpin();
+	cache_free(c);
+}
+END_TEST
+
+#define SLOTS 4000
+
+START_TEST(slot_follows_a_block_that_moves)
+{
+	static struct cache_slot slots[SLOTS];
+	static struct cache_entry *was[SLOTS];
+	struct cache *c = cache_new(16 << 20);
+	uint64_t i, n = 0, moved = 0;
+
+	memset(slots, 0, sizeof(slots));
+	for (i = 0; i < SLOTS; i++)
+		cache_put(c, put_block(c, 1, i, 4200));
+	epoch_pin();
+	for (i = 0; i < SLOTS; i++) {
+		was[i] = cache_find(c, 1, i);
+		if (was[i])
+			cache_slot_fill(c, was[i], &slots[i]);
+	}
+	epoch_unpin();
+	for (i = 0; i < SLOTS; i += 8)
+		read_block(c, 1, i);
+	for (i = 0; i < 12 * 8; i++)
+		cache_put(c, put_block(c, 2, n++, 120000));
+	epoch_pin();
+	for (i = 0; i < SLOTS; i++) {
+		struct cache_entry *e = cache_slot_find(c, &slots[i]);
+
+		if (was[i])
+			ck_assert_ptr_eq(e, cache_find(c, 1, i));
+		if (!e)
+			continue;
+		ck_assert(is_filled(e, 1, i));
+		moved += e != was[i];
+	}
+	epoch_unpin();
+	printf("# %llu blocks moved\n", (unsigned long long)moved);
+	ck_assert_uint_gt(moved, 0);
+	cache_free(c);
+}
+END_TEST
+
 START_TEST(scan_of_cold_blocks_does_not_push_out_the_hot_ones)
 {
 	struct cache *c = cache_new(8 << 20); /* about 7700 blocks */
@@ -366,14 +465,15 @@ START_TEST(hits_and_misses_are_counted)
 }
 END_TEST
 
+#define STORM_BLOCKS 3000
+
 struct storm {
 	struct cache *c;
+	struct cache_slot slots[4][STORM_BLOCKS];
 	uint64_t seed;
 	_Atomic bool stop;
 	_Atomic uint64_t wrong;
 };
-
-#define STORM_BLOCKS 3000
 
 static void *storm_thread(void *arg)
 {
@@ -389,13 +489,29 @@ static void *storm_thread(void *arg)
 
 		switch (rng_below(&rng, 8)) {
 		case 0:
-		case 1:
-		case 2:
 			epoch_pin();
 			e = cache_find(s->c, file, offset);
 			if (e)
 				good = is_filled(e, file, offset);
 			epoch_unpin();
+			break;
+		case 1:
+		case 2:
+			epoch_pin();
+			e = cache_slot_find(s->c, &s->slots[file][offset]);
+			if (!e) {
+				e = cache_find(s->c, file, offset);
+				if (e)
+					cache_slot_fill(
+						s->c, e,
+						&s->slots[file][offset]);
+			}
+			if (e)
+				good = is_filled(e, file, offset);
+			epoch_unpin();
+			if (i % 7 == 0)
+				cache_slot_clear(s->c, &s->slots[file][offset],
+						 file, offset);
 			break;
 		case 3:
 			epoch_pin();
@@ -435,10 +551,12 @@ static void *storm_thread(void *arg)
 
 START_TEST(threads_never_see_a_wrong_or_freed_block)
 {
-	struct storm s = {.seed = test_seed(93)};
+	static struct storm s;
 	pthread_t t[4];
 	size_t i;
 
+	memset(&s, 0, sizeof(s));
+	s.seed = test_seed(93);
 	s.c = cache_new(1 << 20);
 	for (i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_create(&t[i], NULL, storm_thread, &s),
@@ -477,6 +595,9 @@ int main(void)
 	tcase_add_test(
 		tc,
 		used_blocks_move_when_their_slab_is_wanted_for_another_size);
+	tcase_add_test(tc, slot_holds_a_block_until_it_goes);
+	tcase_add_test(tc, cleared_slot_is_not_written_again);
+	tcase_add_test(tc, slot_follows_a_block_that_moves);
 	tcase_add_test(tc, referenced_block_survives_eviction_and_erasure);
 	tcase_add_test(tc, erasing_a_file_forgets_its_blocks_only);
 	tcase_add_test(tc, scan_of_cold_blocks_does_not_push_out_the_hot_ones);
