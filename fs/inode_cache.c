@@ -181,7 +181,7 @@ static void load_done(struct fs *fs, struct inode *inode, int error)
 		mutex_unlock(&s->mutex);
 		inode->error = error;
 	}
-	rwlock_wrunlock(&inode->lock);
+	inode_wrunlock(inode);
 }
 
 static bool inode_in_table_locked(struct cache_shard *s, struct inode *inode)
@@ -215,7 +215,7 @@ static struct inode *find_or_insert(struct fs *fs, uint64_t ino, bool *loading)
 	inode->refs++;
 	mutex_unlock(&s->mutex);
 	if (fresh) {
-		rwlock_wrunlock(&fresh->lock);
+		inode_wrunlock(fresh);
 		inode_free(fresh);
 	}
 	return inode;
@@ -386,7 +386,7 @@ void inode_kill(struct inode *inode, int error)
 {
 	inode->error = error;
 	inode->dirty = false;
-	rwlock_wrunlock(&inode->lock);
+	inode_wrunlock(inode);
 }
 
 /* ---- lookup counts ---- */

@@ -397,6 +397,24 @@ static int rename_args(struct renaming *r, const char *name,
 	return r->fs->read_only ? -EROFS : 0;
 }
 
+/* With the rename mutex held, if the directories differ. */
+static int rename_held(struct renaming *r)
+{
+	int e = rename_lock(r);
+
+	if (e)
+		return e;
+	e = rename_check(r);
+	if (e == 0 && r->src != r->dst) {
+		if (r->flags & RENAME_EXCHANGE)
+			e = exchange(r);
+		else
+			e = move(r);
+	}
+	unlock(r);
+	return e;
+}
+
 int fs_rename(struct fs *fs, const struct fs_cred *cred, uint64_t parent,
 	      const char *name, uint64_t new_parent, const char *new_name,
 	      unsigned flags)
@@ -414,21 +432,13 @@ int fs_rename(struct fs *fs, const struct fs_cred *cred, uint64_t parent,
 		inode_put(fs, r.dir);
 		return e;
 	}
-	if (parent != new_parent)
+	if (parent != new_parent) {
 		mutex_lock(&fs->rename_mutex);
-	e = rename_lock(&r);
-	if (e == 0) {
-		e = rename_check(&r);
-		if (e == 0 && r.src != r.dst) {
-			if (flags & RENAME_EXCHANGE)
-				e = exchange(&r);
-			else
-				e = move(&r);
-		}
-		unlock(&r);
-	}
-	if (parent != new_parent)
+		e = rename_held(&r);
 		mutex_unlock(&fs->rename_mutex);
+	} else {
+		e = rename_held(&r);
+	}
 	put_names(&r);
 	inode_put(fs, r.dir);
 	inode_put(fs, r.new_dir);

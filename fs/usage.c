@@ -115,10 +115,51 @@ static void put_shard(struct txn *t, unsigned shard,
 		lsm_slice(v, usage_rec_encode(rec, v)));
 }
 
-int usage_commit(struct fs *fs, struct txn *t)
+/* Writes t with the new counts of n shards, whose mutexes are held. both: what
+ * it adds to the sum of all. */
+static int commit_locked(struct fs *fs, struct txn *t, const unsigned *shard,
+			 unsigned n, int64_t both)
 {
 	struct usage *u = &fs->usage;
 	struct usage_rec rec[2];
+	int r;
+
+	for (unsigned j = 0; j < n; j++) {
+		rec[j] = u->shards[shard[j]].rec;
+		for (unsigned i = 0; i < t->usages; i++) {
+			if (t->usage[i].ino % USAGE_SHARDS != shard[j])
+				continue;
+			rec[j].blocks =
+				add_clamped(rec[j].blocks, t->usage[i].units);
+			rec[j].inodes =
+				add_clamped(rec[j].inodes, t->usage[i].inodes);
+		}
+		put_shard(t, shard[j], &rec[j]);
+	}
+	r = lsm_write(fs->db, t->batch, NULL);
+	for (unsigned j = 0; r == 0 && j < n; j++) {
+		struct usage_rec *have = &u->shards[shard[j]].rec;
+		/* Unsigned arithmetic, so that a difference below zero
+		 * subtracts. */
+		uint64_t blocks = rec[j].blocks - have->blocks;
+		uint64_t inodes = rec[j].inodes - have->inodes;
+
+		atomic_fetch_add_explicit(&u->units, blocks,
+					  memory_order_relaxed);
+		atomic_fetch_add_explicit(&u->inodes, inodes,
+					  memory_order_relaxed);
+		if (both < 0)
+			atomic_fetch_add_explicit(&u->taken_units,
+						  blocks + inodes,
+						  memory_order_relaxed);
+		*have = rec[j];
+	}
+	return r;
+}
+
+int usage_commit(struct fs *fs, struct txn *t)
+{
+	struct usage *u = &fs->usage;
 	unsigned shard[2], n = 0;
 	int64_t units = 0, inodes = 0, both;
 	int r;
@@ -145,41 +186,21 @@ int usage_commit(struct fs *fs, struct txn *t)
 	} else if (n == 2 && shard[0] == shard[1]) {
 		n = 1;
 	}
-	for (unsigned j = 0; j < n; j++) {
-		mutex_lock(&u->shards[shard[j]].mutex);
-		rec[j] = u->shards[shard[j]].rec;
-		for (unsigned i = 0; i < t->usages; i++) {
-			if (t->usage[i].ino % USAGE_SHARDS != shard[j])
-				continue;
-			rec[j].blocks =
-				add_clamped(rec[j].blocks, t->usage[i].units);
-			rec[j].inodes =
-				add_clamped(rec[j].inodes, t->usage[i].inodes);
-		}
-		put_shard(t, shard[j], &rec[j]);
-	}
-	r = lsm_write(fs->db, t->batch, NULL);
-	for (unsigned j = n; j-- > 0;) {
-		struct usage_rec *have = &u->shards[shard[j]].rec;
+	if (n) {
+		struct mutex *first = &u->shards[shard[0]].mutex;
+		struct mutex *second = &u->shards[shard[n - 1]].mutex;
 
-		if (r == 0) {
-			/* Unsigned arithmetic, so that a difference below
-			 * zero subtracts. */
-			atomic_fetch_add_explicit(&u->units,
-						  rec[j].blocks - have->blocks,
-						  memory_order_relaxed);
-			atomic_fetch_add_explicit(&u->inodes,
-						  rec[j].inodes - have->inodes,
-						  memory_order_relaxed);
-			if (both < 0)
-				atomic_fetch_add_explicit(
-					&u->taken_units,
-					rec[j].blocks - have->blocks +
-						rec[j].inodes - have->inodes,
-					memory_order_relaxed);
-			*have = rec[j];
+		mutex_lock(first);
+		if (n == 2) {
+			mutex_lock(second);
+			r = commit_locked(fs, t, shard, n, both);
+			mutex_unlock(second);
+		} else {
+			r = commit_locked(fs, t, shard, n, both);
 		}
-		mutex_unlock(&u->shards[shard[j]].mutex);
+		mutex_unlock(first);
+	} else {
+		r = lsm_write(fs->db, t->batch, NULL);
 	}
 	if (r && both > 0)
 		atomic_fetch_sub_explicit(&u->taken_units, (uint64_t)both,

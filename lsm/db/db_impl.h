@@ -11,8 +11,16 @@
  *   4  db->vs.apply_mutex   one manifest edit at a time
  *   5  db->mutex            memtable list, version, snapshots, background
  *   6  db->publish_mutex    writers that wait for their predecessor
- *   7  db->pack_mutex, vs.obsolete_mutex, events.mutex, reclaim.mutex, locks of
- * the caches, of the arena, of the env
+ *   7  a memtable's mutex for range tombstones, the table cache's mutex
+ *   8  an arena shard's mutex
+ *   9  a block cache shard's mutex
+ *  10  under which no other is taken: db->pack_mutex, reclaim.mutex,
+ *      events.mutex, prefetch.mutex, ahead.mutex, ahead.workers.mutex,
+ *      vs.obsolete_mutex; those of the rate limiters, of open blob files, of
+ *      arena pools, of the cache's memory and of the env
+ *
+ * Beside these, one thread at a time syncs the log: db->sync_busy, see
+ * wal_sync.c. It takes write_mutex; who waits for it holds named_mutex at most.
  *
  * No lock is held over data I/O except: write_mutex over the append to the log
  * and the creation of a log, apply_mutex over the manifest.
