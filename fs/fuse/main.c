@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "fs/fuse/awake.h"
 #include "fs/fuse/conn.h"
 #include "fs/fuse/daemon.h"
 #include "fs/fuse/daemonize.h"
@@ -164,21 +165,26 @@ static int run_loop(struct daemon *d)
 
 	if (o->single_thread)
 		return fuse_session_loop(d->session);
-	ret = o->io_uring ? 0 : turns_start(threads);
-	if (ret)
-		return ret;
-	config = fuse_loop_cfg_create();
-	if (!config) {
-		turns_stop();
-		return -ENOMEM;
+	if (!o->io_uring) {
+		awake_start(o->awake);
+		ret = turns_start(threads);
+		if (ret)
+			goto out_awake;
 	}
+	ret = -ENOMEM;
+	config = fuse_loop_cfg_create();
+	if (!config)
+		goto out_turns;
 	fuse_loop_cfg_set_clone_fd(config, o->clone_fd);
 	fuse_loop_cfg_set_max_threads(config, threads);
 	if (o->max_idle != UINT32_MAX)
 		fuse_loop_cfg_set_idle_threads(config, o->max_idle);
 	ret = fuse_session_loop_mt(d->session, config);
 	fuse_loop_cfg_destroy(config);
+out_turns:
 	turns_stop();
+out_awake:
+	awake_stop();
 	return ret;
 }
 

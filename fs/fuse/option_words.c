@@ -55,6 +55,8 @@ static const struct option_word words[] = {
 	{"parallel_direct_writes", NO_VALUE, OPT_PARALLEL_DIRECT, 0, 0},
 	{"io_uring", NO_VALUE, OPT_IO_URING, 0, 0},
 	{"io_uring_q_depth", WANTS_VALUE, OPT_IO_URING_DEPTH, 0, 0},
+	{"keep_awake", NO_VALUE, OPT_KEEP_AWAKE, 0, 0},
+	{"no_keep_awake", NO_VALUE, OPT_NO_KEEP_AWAKE, 0, 0},
 	{"clone_fd", NO_VALUE, OPT_CLONE_FD, 0, 0},
 	{"noclone_fd", NO_VALUE, OPT_NO_CLONE_FD, 0, 0},
 	{"max_threads", WANTS_VALUE, OPT_MAX_THREADS, 0, 0},

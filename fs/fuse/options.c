@@ -213,6 +213,12 @@ static int apply_mount_word(struct options *o, const struct option_word *w,
 	case OPT_IO_URING_DEPTH:
 		ret = set_count(w->name, value, 1, 4096, &depth);
 		return ret ? ret : pass_on(o, w->name, value);
+	case OPT_KEEP_AWAKE:
+		o->awake = OPTIONS_AWAKE_YES;
+		return 0;
+	case OPT_NO_KEEP_AWAKE:
+		o->awake = OPTIONS_AWAKE_NEVER;
+		return 0;
 	case OPT_CLONE_FD:
 	case OPT_NO_CLONE_FD:
 		o->clone_fd = w->id == OPT_CLONE_FD;
@@ -446,6 +452,9 @@ void options_print_help(void)
 	      "  parallel_direct_writes\n"
 	      "                        O_DIRECT writers of a file do not wait for each\n"
 	      "                        other; implies no_writeback_cache\n"
+	      "  keep_awake, no_keep_awake\n"
+	      "                        keep idle cores from sleeping while many requests\n"
+	      "                        come (where it is cheap and permitted)\n"
 	      "  max_threads=N, max_idle_threads=N, clone_fd, noclone_fd\n"
 	      "  io_uring, io_uring_q_depth=N\n"
 	      "                        requests over io_uring (needs libfuse 3.18)\n",

@@ -17,6 +17,13 @@ enum options_made {
 	OPTIONS_MADE_COMPRESSION = 8,
 };
 
+/* Whether idle cores are kept from sleeping while requests come, awake.c. */
+enum options_awake {
+	OPTIONS_AWAKE_AUTO,
+	OPTIONS_AWAKE_YES,
+	OPTIONS_AWAKE_NEVER,
+};
+
 struct options {
 	char *store;      /* as given; made absolute by mount_paths() */
 	char *mountpoint; /* the same */
@@ -48,6 +55,7 @@ struct options {
 	bool writeback;
 	bool parallel_direct; /* O_DIRECT writers of one file in parallel */
 	bool io_uring;
+	enum options_awake awake;
 	char *kernel; /* for libfuse: "a,b=c", escaped; NULL: nothing */
 
 	/* The loop. */

@@ -15,7 +15,8 @@
  * long, or when more requests are waiting already. Where neither is so, nobody
  * is woken: the request is served sooner than a thread wakes up. If it takes
  * long after all, the minder, a thread that looks every few milliseconds while
- * there is work, sends a parked worker to read.
+ * there is work, sends a parked worker to read. It also tells awake.c how many
+ * requests come.
  *
  * A request that waits for the disk (fsync) is between the two. Where several
  * programs are at work somebody must read meanwhile, also so that syncs meet
@@ -45,9 +46,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/fuse/awake.h"
 #include "lsm/base/sync.h"
 
-#define TICK_NS       5000000 /* how soon the minder sees that all are asleep */
 #define IDLE_TICKS    100   /* without a request; then the minder sleeps too */
 #define LOOK_NS       20000 /* how long a reader looks before it sleeps */
 #define CREDIT_MAX    16
@@ -230,20 +231,20 @@ void turns_pass(void)
 
 static void *minder_main(void *arg)
 {
-	uint64_t seen = 0;
+	uint64_t seen = 0, taken;
 	unsigned idle = 0;
 
 	(void)arg;
 	mutex_lock(&turns.mutex);
 	while (!turns.stopping) {
-		if (idle >= IDLE_TICKS) {
+		if (idle >= IDLE_TICKS && turns.taken == seen) {
 			turns.minder_asleep = true;
 			while (turns.minder_asleep && !turns.stopping)
 				cond_wait(&turns.minder_cond, &turns.mutex);
 			idle = 0;
 		} else {
 			cond_timedwait(&turns.minder_cond, &turns.mutex,
-				       TICK_NS);
+				       AWAKE_TICK_NS);
 		}
 		if (turns.taken != seen) {
 			idle = 0;
@@ -254,7 +255,11 @@ static void *minder_main(void *arg)
 		} else {
 			idle++;
 		}
+		taken = turns.taken - seen;
 		seen = turns.taken;
+		mutex_unlock(&turns.mutex);
+		awake_tick(taken);
+		mutex_lock(&turns.mutex);
 	}
 	mutex_unlock(&turns.mutex);
 	return NULL;
