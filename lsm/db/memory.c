@@ -18,14 +18,21 @@
 
 #include "lsm/db/db_impl.h"
 
+/* A filter's part of a memtable: 20 bits a key when entries take 160 bytes. */
+#define FILTER_PART 64
+
 struct db_mem *db_mem_new(struct lsm_db *db, uint64_t wal_number,
 			  uint64_t base_seq)
 {
 	struct db_mem *m = calloc(1, sizeof(*m));
+	size_t filter_bytes =
+		db->opt.bloom_bits == UINT32_MAX
+			? 0
+			: db->opt.write_buffer_bytes / FILTER_PART;
 
 	if (!m)
 		return NULL;
-	m->table = memtable_new_from(db->arenas, wal_number);
+	m->table = memtable_new_from(db->arenas, wal_number, filter_bytes);
 	if (!m->table) {
 		free(m);
 		return NULL;

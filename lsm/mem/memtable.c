@@ -13,6 +13,12 @@
  * meanwhile, once in the memtable's life, for a few microseconds. Readers are
  * not: who still uses the young list finds in it all that was visible when it
  * took it.
+ *
+ * Most gets in a store that is also written to look for keys that the memtables
+ * do not have, and a search that finds nothing is as long as one that does. So
+ * a filter of the keys (mem_filter.h) is made at the same moment, from those of
+ * the young list; until then there is little to search. Every later entry is
+ * added before its inserter makes it visible.
  */
 #include "lsm/mem/memtable.h"
 
@@ -22,7 +28,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "lsm/base/hash.h"
 #include "lsm/mem/batch.h"
+#include "lsm/mem/mem_filter.h"
 #include "lsm/mem/rangedel.h"
 #include "lsm/mem/skiplist.h"
 
@@ -38,6 +46,8 @@ struct memtable {
 	struct arena *arena;
 	_Atomic(struct skiplist *) list;
 	_Atomic uint32_t gate;
+	_Atomic(struct mem_filter *) filter; /* NULL: none */
+	size_t filter_bytes;                 /* it may take; 0: it stays so */
 	struct rangedel *ranges;
 	uint64_t wal_number;
 	atomic_uint refs;
@@ -47,10 +57,12 @@ static void memtable_free(struct memtable *m)
 {
 	rangedel_free(m->ranges);
 	arena_free(m->arena);
+	free(atomic_load_explicit(&m->filter, memory_order_relaxed));
 	free(m);
 }
 
-struct memtable *memtable_new_from(struct arena_pool *pool, uint64_t wal_number)
+struct memtable *memtable_new_from(struct arena_pool *pool, uint64_t wal_number,
+				   size_t filter_bytes)
 {
 	struct memtable *m = calloc(1, sizeof(*m));
 	struct skiplist *list = NULL;
@@ -60,6 +72,8 @@ struct memtable *memtable_new_from(struct arena_pool *pool, uint64_t wal_number)
 	m->wal_number = wal_number;
 	atomic_init(&m->refs, 1);
 	atomic_init(&m->gate, 0);
+	atomic_init(&m->filter, NULL);
+	m->filter_bytes = filter_bytes;
 	m->arena = arena_new(pool);
 	if (m->arena)
 		list = skiplist_new(m->arena, lsm_slice(NULL, 0));
@@ -75,7 +89,7 @@ struct memtable *memtable_new_from(struct arena_pool *pool, uint64_t wal_number)
 
 struct memtable *memtable_new(uint64_t wal_number)
 {
-	return memtable_new_from(NULL, wal_number);
+	return memtable_new_from(NULL, wal_number, 0);
 }
 
 void memtable_get_ref(struct memtable *m)
@@ -123,6 +137,34 @@ static struct skiplist *grown_list(struct memtable *m, struct skiplist *young)
 	return grown;
 }
 
+static struct mem_filter *filter_of(const struct memtable *m)
+{
+	struct memtable *mutable = (struct memtable *)m;
+
+	/* acquire: partner is the store in make_filter(). */
+	return atomic_load_explicit(&mutable->filter, memory_order_acquire);
+}
+
+/* Of the list's keys, while no one inserts. */
+static void make_filter(struct memtable *m)
+{
+	struct skiplist_pos p = {list_of(m), NULL};
+	struct mem_filter *f;
+	struct lsm_slice key;
+
+	if (!m->filter_bytes)
+		return;
+	f = mem_filter_new(m->filter_bytes);
+	if (!f)
+		return; /* slower, not wrong */
+	for (skiplist_first(&p); p.node; skiplist_next(&p)) {
+		key = skiplist_key(&p);
+		mem_filter_add(f, hash64(key.data, key.len));
+	}
+	/* release: partner is filter_of(). */
+	atomic_store_explicit(&m->filter, f, memory_order_release);
+}
+
 /* Replaces the young list, unless another thread does. */
 static void grow(struct memtable *m)
 {
@@ -143,6 +185,7 @@ static void grow(struct memtable *m)
 	if (grown)
 		/* release: partner is list_of(). */
 		atomic_store_explicit(&m->list, grown, memory_order_release);
+	make_filter(m);
 	/* release: partner is memtable_put(). */
 	atomic_store_explicit(&m->gate, GATE_OPEN, memory_order_release);
 }
@@ -184,6 +227,8 @@ static int young_put(struct memtable *m, struct lsm_slice key, uint64_t tag,
 int memtable_put(struct memtable *m, struct lsm_slice key, uint64_t tag,
 		 struct lsm_slice value)
 {
+	struct mem_filter *filter;
+	uint64_t hash;
 	int err;
 
 	assert(tag_kind(tag) < KIND_RANGE_DELETE);
@@ -194,7 +239,15 @@ int memtable_put(struct memtable *m, struct lsm_slice key, uint64_t tag,
 		if (err != LSM_END)
 			return err;
 	}
-	return skiplist_insert(list_of(m), key, tag, value);
+	filter = filter_of(m);
+	if (!filter)
+		return skiplist_insert(list_of(m), key, tag, value);
+	hash = hash64(key.data, key.len);
+	/* The word comes from memory while the list is searched. */
+	__builtin_prefetch(mem_filter_word(filter, hash), 1);
+	err = skiplist_insert(list_of(m), key, tag, value);
+	mem_filter_add(filter, hash);
+	return err;
 }
 
 int memtable_delete_range(struct memtable *m, struct lsm_slice start,
@@ -228,12 +281,16 @@ int memtable_lookup(const struct memtable *m, struct lsm_slice key,
 		    uint64_t seq, enum entry_kind *kind,
 		    struct lsm_slice *value)
 {
+	struct mem_filter *filter = filter_of(m);
 	struct skiplist_pos p = {list_of(m), NULL};
 	uint64_t tag = 0;
-	bool found;
+	bool found = false;
 
-	skiplist_seek(&p, key, tag_seek(seq));
-	found = p.node && slice_eq(skiplist_key(&p), key);
+	if (!filter ||
+	    mem_filter_may_contain(filter, hash64(key.data, key.len))) {
+		skiplist_seek(&p, key, tag_seek(seq));
+		found = p.node && slice_eq(skiplist_key(&p), key);
+	}
 	if (found)
 		tag = skiplist_tag(&p);
 	if (memtable_has_ranges(m) &&
@@ -269,7 +326,10 @@ int memtable_collect_ranges(const struct memtable *m, struct frags_builder *b)
 
 size_t memtable_bytes(const struct memtable *m)
 {
+	const struct mem_filter *filter = filter_of(m);
+
 	return sizeof(*m) + arena_bytes(m->arena) +
+	       (filter ? mem_filter_bytes(filter) : 0) +
 	       rangedel_view_bytes(m->ranges);
 }
 

@@ -19,9 +19,10 @@ struct arena_pool;
 
 /* One reference; NULL: no memory. wal_number: the log that holds its writes. */
 struct memtable *memtable_new(uint64_t wal_number);
-/* The same, with memory from a pool (arena.h) that outlives it. */
-struct memtable *memtable_new_from(struct arena_pool *pool,
-				   uint64_t wal_number);
+/* The same, with memory from a pool (arena.h) that outlives it, or NULL, and
+ * with a filter of the keys that takes up to filter_bytes, 0: without. */
+struct memtable *memtable_new_from(struct arena_pool *pool, uint64_t wal_number,
+				   size_t filter_bytes);
 void memtable_get_ref(struct memtable *m);
 void memtable_put_ref(struct memtable *m);
 uint64_t memtable_wal_number(const struct memtable *m);

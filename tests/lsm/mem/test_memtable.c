@@ -15,9 +15,12 @@
 
 static struct memtable *m;
 
+/* Small, so that it lets through some of the keys that are not there. */
+#define FILTER_BYTES 1024
+
 static void setup(void)
 {
-	m = memtable_new(42);
+	m = memtable_new_from(NULL, 42, FILTER_BYTES);
 	ck_assert_ptr_nonnull(m);
 }
 
@@ -401,6 +404,85 @@ START_TEST(keys_that_begin_alike_stay_in_order)
 }
 END_TEST
 
+/* Every answer is the one of a memtable without a filter, be the filter full
+ * (one word), half empty or nearly empty. */
+START_TEST(filter_changes_no_answer)
+{
+	static const size_t bytes[] = {8, 2048, 1 << 20};
+	unsigned seed = (unsigned)test_seed(11);
+	struct memtable *plain = memtable_new(1);
+	struct memtable *filtered = memtable_new_from(NULL, 1, bytes[_i]);
+	int i, found = 0, missing = 0;
+	char s[32], e[32];
+
+	ck_assert(plain && filtered);
+	for (i = 1; i <= 2000; i++) {
+		int n = rand_r(&seed) % 3000, r = rand_r(&seed) % 50;
+		enum entry_kind kind = r < 10 ? KIND_DELETE : KIND_PUT;
+		struct memtable *both[] = {plain, filtered};
+
+		sprintf(s, "key/%06d", n);
+		sprintf(e, "key/%06d", n + 3);
+		for (int k = 0; k < 2; k++)
+			ck_assert_int_eq(
+				r ? memtable_put(both[k], slice_str(s),
+						 tag_make((uint64_t)i, kind),
+						 slice_str(s))
+				  : memtable_delete_range(both[k], slice_str(s),
+							  slice_str(e),
+							  (uint64_t)i),
+				0);
+	}
+	for (i = 0; i < 6000; i++) {
+		uint64_t seq = (uint64_t)rand_r(&seed) % 2100;
+		enum entry_kind kind = KIND_BLOB, want_kind = KIND_BLOB;
+		struct lsm_slice v = {0}, want = {0};
+		int r;
+
+		sprintf(s, "key/%06d", i / 2);
+		r = memtable_lookup(plain, slice_str(s), seq, &want_kind,
+				    &want);
+		ck_assert_int_eq(
+			memtable_lookup(filtered, slice_str(s), seq, &kind, &v),
+			r);
+		ck_assert_int_eq(kind, want_kind);
+		ck_assert(slice_eq(v, want));
+		found += r == LOOKUP_FOUND;
+		missing += r == LOOKUP_MISS;
+	}
+	ck_assert_int_gt(found, 500);
+	ck_assert_int_gt(missing, 500);
+	memtable_put_ref(plain);
+	memtable_put_ref(filtered);
+}
+END_TEST
+
+START_TEST(filter_is_made_with_use_and_counted)
+{
+	struct memtable *plain = memtable_new(1);
+	struct memtable *filtered = memtable_new_from(NULL, 1, 1 << 20);
+	struct memtable *both[] = {plain, filtered};
+	size_t more;
+	char s[32];
+
+	ck_assert(plain && filtered);
+	ck_assert_uint_eq(memtable_bytes(plain), memtable_bytes(filtered));
+	for (int i = 0; i < 300; i++) {
+		sprintf(s, "%d", i);
+		for (int k = 0; k < 2; k++)
+			ck_assert_int_eq(memtable_put(both[k], slice_str(s),
+						      tag_make(1, KIND_PUT),
+						      slice_str("v")),
+					 0);
+	}
+	more = memtable_bytes(filtered) - memtable_bytes(plain);
+	ck_assert_uint_ge(more, 1 << 19);
+	ck_assert_uint_le(more, (1 << 20) + 64);
+	memtable_put_ref(plain);
+	memtable_put_ref(filtered);
+}
+END_TEST
+
 /* ---- threads ------------------------------------------------------------- */
 
 #define WRITERS  3
@@ -494,7 +576,7 @@ START_TEST(inserters_lose_nothing_while_the_memtable_is_young)
 	void *ok;
 
 	for (int round = 0; round < 50; round++) {
-		m = memtable_new(1);
+		m = memtable_new_from(NULL, 1, FILTER_BYTES);
 		for (unsigned i = 0; i < 4; i++)
 			ck_assert_int_eq(pthread_create(&t[i], NULL, put_alike,
 							(void *)(uintptr_t)i),
@@ -594,6 +676,8 @@ int main(void)
 	tcase_add_test(t, iterator_moves_in_internal_order);
 	tcase_add_test(t, random_operations_answer_as_the_naive_list);
 	tcase_add_test(t, keys_that_begin_alike_stay_in_order);
+	tcase_add_loop_test(t, filter_changes_no_answer, 0, 3);
+	tcase_add_test(t, filter_is_made_with_use_and_counted);
 	tcase_add_test(t, inserters_lose_nothing_while_the_memtable_is_young);
 	tcase_add_test(t, many_tombstones_cost_little_each);
 	tcase_add_test(t, readers_never_see_coverage_come_or_go);
