@@ -167,7 +167,9 @@ struct lsm_options {
 	/* Tables. */
 	uint32_t block_bytes;      /* 0: 4096, before compression */
 	uint32_t restart_interval; /* 0: 16 entries */
-	uint32_t bloom_bits;       /* bits a key; 0: 10; UINT32_MAX: none */
+	/* Bits a key of the tables' filters. 0: 10; UINT32_MAX: none, and
+	 * memtables have no filter either. */
+	uint32_t bloom_bits;
 	/*
 	 * Filters also hold the first so many bytes of each key that has them,
 	 * once a prefix. An iterator whose bounds admit only keys with one such
