@@ -353,6 +353,90 @@ START_TEST(descriptors_do_not_pass_to_programs_that_are_run)
 }
 END_TEST
 
+static void expect_log(const char *name, const void *data, size_t len)
+{
+	unsigned char *buf = malloc(len);
+	struct env_object *o;
+
+	ck_ok(env_object_open(dir, name, &o));
+	ck_assert_uint_ge(env_object_bytes(o), len);
+	ck_ok(env_object_read(o, 0, buf, len));
+	ck_assert_int_eq(memcmp(buf, data, len), 0);
+	env_object_close(o);
+	free(buf);
+}
+
+/* Appends and, if asked to, syncs each. */
+static size_t append_records(struct env_log *log, unsigned char *copy,
+			     size_t at, unsigned count, size_t len, bool sync)
+{
+	for (unsigned i = 0; i < count; i++, at += len) {
+		fill_pattern(copy + at, len, (unsigned)at);
+		ck_ok(env_log_append(log, copy + at, len));
+		if (sync)
+			ck_ok(env_log_sync(log));
+	}
+	return at;
+}
+
+START_TEST(log_synced_often_finds_its_blocks_written)
+{
+	size_t cap = (size_t)1 << 20, len;
+	unsigned char *copy = malloc(cap);
+	struct env_log *log;
+	struct stat st;
+	char file[300];
+	off_t hole;
+	int fd;
+
+	ck_ok(env_log_create(dir, "log", NULL, 4 << 20, &log));
+	snprintf(file, sizeof(file), "%s/log", path);
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	hole = lseek(fd, 0, SEEK_HOLE);
+	len = append_records(log, copy, 0, 8, 3000, true);
+	/* Where the filesystem tells written blocks from allocated ones. */
+	if (hole == 0)
+		ck_assert_int_ge(lseek(fd, 0, SEEK_HOLE), (off_t)len + 65536);
+	/* Not beyond what is reserved. */
+	ck_ok(fstat(fd, &st));
+	ck_assert_int_eq(st.st_size, 4 << 20);
+	close(fd);
+	/* Seldom, often, seldom: the ways of appending meet in one page. */
+	len = append_records(log, copy, len, 1000, 77, false);
+	len = append_records(log, copy, len, 5, 555, true);
+	len = append_records(log, copy, len, 300, 1234, false);
+	len = append_records(log, copy, len, 9, 99, true);
+	expect_log("log", copy, len);
+	ck_ok(env_log_close(log, true));
+	ck_ok(stat(file, &st));
+	ck_assert_uint_eq((uint64_t)st.st_size, len);
+	free(copy);
+}
+END_TEST
+
+START_TEST(log_mapped_again_after_syncs_is_still_guarded)
+{
+	unsigned char *copy = malloc(1 << 20);
+	struct env_log *log;
+	size_t len, i;
+	int err = 0;
+
+	/* From a window to none and to a new one, with the guard set anew. */
+	ck_ok(env_log_create(dir, "log", NULL, 1 << 20, &log));
+	len = append_records(log, copy, 0, 100, 100, false);
+	len = append_records(log, copy, len, 4, 100, true);
+	append_records(log, copy, len, 100, 100, false);
+	cut_file("log", 0);
+	for (i = 0; i < 1000 && !err; i++)
+		err = env_log_append(log, copy, 100);
+	ck_assert_int_eq(err, -EIO);
+	ck_assert_int_eq(env_log_sync(log), -EIO);
+	ck_ok(env_log_close(log, false));
+	free(copy);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("env_posix");
@@ -361,6 +445,8 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, page_lost_under_a_map_reads_as_zeros_and_is_told);
 	tcase_add_test(tc, log_cut_short_by_others_fails_and_does_not_kill);
+	tcase_add_test(tc, log_synced_often_finds_its_blocks_written);
+	tcase_add_test(tc, log_mapped_again_after_syncs_is_still_guarded);
 	tcase_add_test(tc, appends_survive_the_kill_of_the_process);
 	tcase_add_test(
 		tc,
