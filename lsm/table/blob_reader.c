@@ -250,7 +250,7 @@ int blob_reader_block(struct blob_reader *r, const struct blob_handle *h,
 int blob_reader_count(struct blob_reader *r, const struct blob_handle *h,
 		      uint32_t *values, uint64_t *value_bytes)
 {
-	struct cache_entry *e;
+	struct cache_entry *e = NULL;
 	const uint8_t *p;
 	int err = fetch(r, h, &e);
 
@@ -333,7 +333,7 @@ static int walk_value(void *arg, uint32_t index, struct lsm_slice key,
 
 static int walk_block(struct walk *w)
 {
-	struct cache_entry *e;
+	struct cache_entry *e = NULL;
 	int err = fetch(w->r, &w->h, &e);
 
 	if (err)
