@@ -597,9 +597,9 @@ static inline void model_copy(const struct model_node *src,
 
 static inline void step_copy(struct model *m, struct fs *fs, struct step *s)
 {
-	int dir[2], e[2],
-		node[2] = {pick_file(m, &dir[0], &e[0]),
-			   pick_file(m, &dir[1], &e[1])};
+	int dir[2] = {0}, e[2] = {0},
+	    node[2] = {pick_file(m, &dir[0], &e[0]),
+		       pick_file(m, &dir[1], &e[1])};
 	uint64_t from = pick(m, 6) * MODEL_BLOCK, to = pick(m, 6) * MODEL_BLOCK;
 	uint64_t len = pick(m, 40) * MODEL_BLOCK, ino[2];
 	struct model_node *src, *dst;
