@@ -4,8 +4,27 @@
 #define TESTS_CHECK_MAIN_H
 
 #include <check.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/*
+ * Check writes down each assertion that holds, so that it can say where a test
+ * crashed, and the parent reads all of them when the test has ended: with
+ * millions of them, from tests that go on for minutes, it then spins for as
+ * long again. So each is written down the first time only.
+ */
+#define _mark_point(file, line)                                           \
+	__extension__({                                                   \
+		static atomic_bool been;                                  \
+                                                                          \
+		if (!atomic_load_explicit(&been, memory_order_relaxed)) { \
+			atomic_store_explicit(&been, true,                \
+					      memory_order_relaxed);      \
+			(_mark_point)(file, line);                        \
+		}                                                         \
+	})
 
 /* The program's exit status. */
 static inline int run_suite(Suite *s)
