@@ -317,7 +317,7 @@ END_TEST
 START_TEST(slot_holds_a_block_until_it_goes)
 {
 	struct cache *c = cache_new(1 << 20);
-	struct cache_slot slot = {0}, other = {0};
+	struct cache_slot slot = {NULL}, other = {NULL};
 	struct cache_entry *e;
 
 	for (int round = 0; round < 2; round++) {
@@ -350,7 +350,7 @@ END_TEST
 START_TEST(cleared_slot_is_not_written_again)
 {
 	struct cache *c = cache_new(1 << 20);
-	struct cache_slot *slot = calloc(1, sizeof(*slot)), next = {0};
+	struct cache_slot *slot = calloc(1, sizeof(*slot)), next = {NULL};
 	struct cache_entry *e;
 
 	ck_assert_ptr_nonnull(slot);
