@@ -200,7 +200,9 @@ void cache_slot_clear(struct cache *c, struct cache_slot *slot, uint64_t file,
 	struct shard *s = shard_of(c, place(file, offset));
 	struct cache_entry *e;
 
-	if (!atomic_load_explicit(&slot->entry, memory_order_relaxed))
+	/* acquire: pairs with the release in slot_replace_locked(), so that who
+	 * emptied it has done with the slot before its memory goes. */
+	if (!atomic_load_explicit(&slot->entry, memory_order_acquire))
 		return;
 	mutex_lock(&s->mutex);
 	/* What is in a slot is linked. */
