@@ -95,10 +95,9 @@ int blocks_count(struct fs *fs, const struct inode *inode, uint64_t from,
 		return 0;
 	}
 	if (to - from == 1) {
-		struct lsm_pin pin = {0};
+		struct key k;
 
-		r = block_get(fs, inode->ino, from, &pin);
-		lsm_unpin(&pin);
+		r = lsm_exists(fs->db, NULL, key_block(&k, inode->ino, from));
 		if (r == 0)
 			*count = 1;
 		return r < 0 ? r : 0;

@@ -379,6 +379,14 @@ LSM_PUBLIC int lsm_get(struct lsm_db *db, const struct lsm_snapshot *snapshot,
 		       struct lsm_slice key, struct lsm_pin *value);
 
 /*
+ * Is there such a key? As lsm_get(), but the value is not read: one that lies
+ * in a blob file costs no I/O.
+ */
+LSM_PUBLIC int lsm_exists(struct lsm_db *db,
+			  const struct lsm_snapshot *snapshot,
+			  struct lsm_slice key);
+
+/*
  * Looks up count keys, best in ascending order. results[i] is what lsm_get()
  * would have returned for keys[i]; all see the same state. Returns 0 or the
  * first error among the results.

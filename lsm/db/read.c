@@ -102,6 +102,20 @@ void db_count_gets(struct lsm_db *db, uint64_t hits, uint64_t misses)
 	line_add(&s->misses, misses, line, DB_STRIPES);
 }
 
+static bool bad_key(struct lsm_slice key)
+{
+	return !key.len || key.len > LSM_KEY_MAX;
+}
+
+/* What a search without I/O came to. */
+struct found {
+	enum entry_kind kind;
+	struct lsm_slice value; /* as stored: of KIND_BLOB a handle */
+	bool in_tables;         /* else in a memtable */
+	struct sst_pin sst;
+	struct version_pos at;
+};
+
 /* enum lookup_result or -errno. */
 static int lookup_mems(struct superversion *sv, struct lsm_slice key,
 		       uint64_t seq, enum entry_kind *kind,
@@ -149,6 +163,22 @@ static struct version_pos needed_pos(int need)
 	};
 }
 
+/* Searches what is in memory; the caller is pinned. enum lookup_result, -errno,
+ * or NEED_TABLES with where to go on. */
+static int find_pinned(struct superversion *sv, struct lsm_slice key,
+		       uint64_t seq, struct found *f)
+{
+	int r = lookup_mems(sv, key, seq, &f->kind, &f->value);
+
+	if (r != LOOKUP_MISS)
+		return r;
+	f->in_tables = true;
+	r = version_lookup_from(sv->version, key, seq, SST_LOOKUP_CACHED,
+				&f->at, &f->kind, &f->sst);
+	f->value = f->sst.data;
+	return r == -EAGAIN ? need_tables(&f->at) : r;
+}
+
 /*
  * The part of a get that needs no I/O; the caller is pinned. LOOKUP_FOUND: the
  * value is in pin. NEED_TABLES and NEED_BLOB: ask get_with_io().
@@ -156,40 +186,30 @@ static struct version_pos needed_pos(int need)
 static int get_pinned(struct lsm_db *db, struct superversion *sv,
 		      struct lsm_slice key, uint64_t seq, struct lsm_pin *pin)
 {
-	enum entry_kind kind = KIND_PUT;
-	struct lsm_slice value;
-	struct sst_pin sst = {0};
-	struct version_pos at = {0};
-	int r = lookup_mems(sv, key, seq, &kind, &value);
-	int err, need = NEED_BLOB;
+	struct found f = {.kind = KIND_PUT};
+	int r = find_pinned(sv, key, seq, &f);
+	int err, need;
 
-	if (r == LOOKUP_FOUND && kind == KIND_PUT && value.len > DB_COPY_MAX) {
+	if (r != LOOKUP_FOUND)
+		return r;
+	if (!f.in_tables && f.kind == KIND_PUT && f.value.len > DB_COPY_MAX) {
 		sv_ref(sv);
-		err = pin_hold(pin, sv, NULL, value, NULL);
+		err = pin_hold(pin, sv, NULL, f.value, NULL);
 		if (err)
 			sv_put_user(sv);
 		return err ? err : LOOKUP_FOUND;
 	}
-	if (r == LOOKUP_MISS) {
-		r = version_lookup_from(sv->version, key, seq,
-					SST_LOOKUP_CACHED, &at, &kind, &sst);
-		need = need_tables(&at);
-		if (r == -EAGAIN)
-			return need;
-		value = sst.data;
-	}
-	if (r != LOOKUP_FOUND)
-		return r;
-	if (kind == KIND_BLOB) {
-		err = version_blob_cached(sv->version, value, &value);
+	need = f.in_tables ? need_tables(&f.at) : NEED_BLOB;
+	if (f.kind == KIND_BLOB) {
+		err = version_blob_cached(sv->version, f.value, &f.value);
 		if (err)
 			return err == -EAGAIN ? need : err;
-	} else if (kind != KIND_PUT) {
+	} else if (f.kind != KIND_PUT) {
 		return bad_kind(db);
 	}
-	if (value.len > DB_COPY_MAX)
+	if (f.value.len > DB_COPY_MAX)
 		return need;
-	err = pin_copy(pin, value);
+	err = pin_copy(pin, f.value);
 	return err ? err : LOOKUP_FOUND;
 }
 
@@ -262,7 +282,7 @@ int lsm_get(struct lsm_db *db, const struct lsm_snapshot *snapshot,
 	int r, need;
 
 	pin_clear(value);
-	if (!key.len || key.len > LSM_KEY_MAX)
+	if (bad_key(key))
 		return -EINVAL;
 	epoch_pin();
 	sv = sv_load(db, snapshot, &seq);
@@ -272,6 +292,32 @@ int lsm_get(struct lsm_db *db, const struct lsm_snapshot *snapshot,
 	epoch_unpin();
 	if (need >= NEED_TABLES) {
 		r = get_with_io(db, sv, key, seq, need, value);
+		sv_put_user(sv);
+	}
+	return get_result(db, r);
+}
+
+int lsm_exists(struct lsm_db *db, const struct lsm_snapshot *snapshot,
+	       struct lsm_slice key)
+{
+	struct found f = {.kind = KIND_PUT};
+	struct superversion *sv;
+	uint64_t seq;
+	int r, need;
+
+	if (bad_key(key))
+		return -EINVAL;
+	epoch_pin();
+	sv = sv_load(db, snapshot, &seq);
+	r = need = find_pinned(sv, key, seq, &f);
+	if (need >= NEED_TABLES)
+		sv_ref(sv);
+	epoch_unpin();
+	if (need >= NEED_TABLES) {
+		f.at = needed_pos(need);
+		r = version_lookup_from(sv->version, key, seq, 0, &f.at,
+					&f.kind, &f.sst);
+		sst_pin_release(&f.sst, db->cache);
 		sv_put_user(sv);
 	}
 	return get_result(db, r);
@@ -288,11 +334,6 @@ struct multi {
 	struct lsm_pin *values;
 	int *results; /* of get_pinned() until the end */
 };
-
-static bool bad_key(struct lsm_slice key)
-{
-	return !key.len || key.len > LSM_KEY_MAX;
-}
 
 static void multi_memory(struct multi *m)
 {

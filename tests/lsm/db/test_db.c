@@ -307,6 +307,58 @@ START_TEST(deleted_key_stays_deleted_after_compaction)
 }
 END_TEST
 
+static void check_exists_as_get(const struct lsm_snapshot *snapshot)
+{
+	struct lsm_pin pin = {0};
+	char key[16];
+
+	for (unsigned i = 0; i < 600; i++) {
+		struct lsm_slice k = model_key(key, i);
+
+		ck_assert_int_eq(lsm_exists(db, snapshot, k),
+				 lsm_get(db, snapshot, k, &pin));
+	}
+	lsm_unpin(&pin);
+	ck_assert_int_eq(lsm_exists(db, snapshot, lsm_slice(key, 0)), -EINVAL);
+}
+
+START_TEST(key_exists_when_it_can_be_read)
+{
+	const struct lsm_snapshot *snapshot;
+	struct lsm_batch *b = lsm_batch_new();
+	struct lsm_slice none = {0};
+	char key[16], key2[16];
+
+	ck_assert_ptr_nonnull(b);
+	for (unsigned i = 0; i < 500; i++)
+		ck_ok(lsm_put(db, model_key(key, i), lsm_slice("v", 1)));
+	check_exists_as_get(NULL);
+	snapshot = lsm_snapshot_take(db);
+	ck_assert_ptr_nonnull(snapshot);
+	for (unsigned i = 0; i < 500; i += 3)
+		ck_ok(lsm_delete(db, model_key(key, i)));
+	ck_ok(lsm_batch_delete_range(b, model_key(key, 200),
+				     model_key(key2, 300)));
+	ck_ok(lsm_write(db, b, NULL));
+	lsm_batch_free(b);
+	for (int round = 0; round < 3; round++) {
+		check_exists_as_get(NULL);
+		check_exists_as_get(snapshot);
+		ck_assert_int_eq(lsm_exists(db, NULL, model_key(key, 3)),
+				 LSM_NOTFOUND);
+		ck_assert_int_eq(lsm_exists(db, snapshot, model_key(key, 3)),
+				 0);
+		ck_assert_int_eq(lsm_exists(db, NULL, model_key(key, 250)),
+				 LSM_NOTFOUND);
+		if (round == 0)
+			ck_ok(lsm_flush(db));
+		else
+			ck_ok(lsm_compact_range(db, none, none));
+	}
+	lsm_snapshot_release(db, snapshot);
+}
+END_TEST
+
 START_TEST(large_values_stay_valid_while_pinned)
 {
 	const size_t len = 100000;
@@ -825,6 +877,7 @@ int main(void)
 	tcase_add_test(t, broken_rules_are_refused);
 	tcase_add_test(t, later_operations_of_a_batch_win);
 	tcase_add_test(t, deleted_key_stays_deleted_after_compaction);
+	tcase_add_test(t, key_exists_when_it_can_be_read);
 	tcase_add_test(t, large_values_stay_valid_while_pinned);
 	tcase_add_test(t, iterator_sees_the_store_as_it_was);
 	tcase_add_test(t, bounds_hold_in_both_directions);
