@@ -326,7 +326,7 @@ static int prepare_space(struct posix_log *log, uint64_t prealloc_bytes)
 	log->reserve = true;
 	log->reserved = want;
 	/* Blocks that are allocated and not written count as a hole; where
-	 * that is not known (-1) they may all be. */
+	 * nothing is known of holes (-1) none counts as written. */
 	hole = lseek(log->fd, 0, SEEK_HOLE);
 	log->written = hole < 0 ? 0 : (uint64_t)hole;
 	log->step = prealloc_bytes / 8;
