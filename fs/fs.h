@@ -180,7 +180,8 @@ ssize_t fs_read(struct fs *fs, uint64_t ino, void *buf, size_t size,
  * in memory (holes are zeros somewhere). It stays until fs_pieces_release(),
  * which is to come soon, as it keeps memory from being used for anything else;
  * it follows any call, also one that failed. No piece is empty, and there are
- * fewer than IOV_MAX. size is FS_PIECES_BYTES_MAX at most.
+ * fewer than IOV_MAX. size is FS_PIECES_BYTES_MAX at most. kept: the caller
+ * will keep the data, so that a large read need not leave it in the cache.
  */
 #define FS_PIECES_BYTES_MAX ((size_t)1 << 20)
 struct fs_pieces {
@@ -191,7 +192,7 @@ struct fs_pieces {
 	void *memory;
 };
 ssize_t fs_read_pieces(struct fs *fs, uint64_t ino, size_t size,
-		       uint64_t offset, struct fs_pieces *out);
+		       uint64_t offset, bool kept, struct fs_pieces *out);
 void fs_pieces_release(struct fs_pieces *p);
 
 enum fs_write_flags {

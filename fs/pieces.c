@@ -21,6 +21,10 @@
 #define ZERO_BYTES ((size_t)64 << 10)
 static uint8_t zeros[ZERO_BYTES];
 
+/* A read of so much is part of a walk through the file, by whoever asks or by
+ * his kernel. */
+#define WALK_BYTES ((size_t)64 << 10)
+
 struct builder {
 	struct iovec *iov;
 	unsigned count;
@@ -111,9 +115,11 @@ static void make_key(struct arrays *a, size_t i, uint64_t ino, uint64_t block)
 }
 
 static int hold_blocks(struct fs *fs, const struct inode *inode, uint64_t first,
-		       size_t n, uint64_t offset, uint64_t end,
+		       size_t n, uint64_t offset, uint64_t end, bool kept,
 		       struct fs_pieces *out)
 {
+	const struct lsm_hold_options o = {
+		.no_fill_cache = kept && end - offset >= WALK_BYTES};
 	uint64_t end_stored = inode->alloc_end;
 	struct builder b = {0};
 	size_t stored = 0;
@@ -126,8 +132,8 @@ static int hold_blocks(struct fs *fs, const struct inode *inode, uint64_t first,
 	for (; stored < n && first + stored < end_stored; stored++)
 		make_key(&a, stored, inode->ino, first + stored);
 	if (stored)
-		r = lsm_hold_get(fs->db, NULL, stored, a.keys, a.values,
-				 a.found, &out->hold);
+		r = lsm_hold_get(fs->db, &o, stored, a.keys, a.values, a.found,
+				 &out->hold);
 	b.iov = a.iov;
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		struct lsm_slice value = {0};
@@ -144,7 +150,7 @@ static int hold_blocks(struct fs *fs, const struct inode *inode, uint64_t first,
 }
 
 static ssize_t inode_pieces(struct fs *fs, struct inode *inode, size_t size,
-			    uint64_t offset, struct fs_pieces *out)
+			    uint64_t offset, bool kept, struct fs_pieces *out)
 {
 	uint64_t from, to;
 	int r;
@@ -161,12 +167,13 @@ static ssize_t inode_pieces(struct fs *fs, struct inode *inode, size_t size,
 		size = inode->rec.size - offset;
 	from = offset >> fs->block_shift;
 	to = fs_blocks(fs, offset + size);
-	r = hold_blocks(fs, inode, from, to - from, offset, offset + size, out);
+	r = hold_blocks(fs, inode, from, to - from, offset, offset + size, kept,
+			out);
 	return r ? r : (ssize_t)size;
 }
 
 ssize_t fs_read_pieces(struct fs *fs, uint64_t ino, size_t size,
-		       uint64_t offset, struct fs_pieces *out)
+		       uint64_t offset, bool kept, struct fs_pieces *out)
 {
 	struct inode *inode;
 	ssize_t n;
@@ -178,7 +185,7 @@ ssize_t fs_read_pieces(struct fs *fs, uint64_t ino, size_t size,
 		return r;
 	n = inode_rdlock(inode);
 	if (n == 0) {
-		n = inode_pieces(fs, inode, size, offset, out);
+		n = inode_pieces(fs, inode, size, offset, kept, out);
 		inode_rdunlock(inode);
 		if (n >= 0 && size > 0)
 			inode_touch_atime(fs, inode);

@@ -402,11 +402,19 @@ LSM_PUBLIC int lsm_multi_get(struct lsm_db *db,
  * than -ENOMEM is returned, keeps it there until lsm_hold_release(). For values
  * that are handed on at once, as memory that is held cannot be used again.
  * Values that lie side by side in one block do so here. Before lsm_close().
+ * options may be NULL.
  */
+struct lsm_hold_options {
+	const struct lsm_snapshot *snapshot; /* NULL: the present */
+	/* Blocks of values outside the tree that have to be read do not enter
+	 * the cache, but for the last key's, as the next call may go on there.
+	 */
+	bool no_fill_cache;
+};
 struct lsm_hold;
 LSM_PUBLIC int lsm_hold_get(struct lsm_db *db,
-			    const struct lsm_snapshot *snapshot, size_t count,
-			    const struct lsm_slice *keys,
+			    const struct lsm_hold_options *options,
+			    size_t count, const struct lsm_slice *keys,
 			    struct lsm_slice *values, int *results,
 			    struct lsm_hold **hold);
 LSM_PUBLIC void lsm_hold_release(struct lsm_hold *hold); /* may be NULL */

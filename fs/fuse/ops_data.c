@@ -68,20 +68,21 @@ static void read_copying(fuse_req_t req, fuse_ino_t ino, size_t size,
 	reply_data(req, n, buf);
 }
 
-/* The kernel copies straight from the engine's memory into its pages. */
+/* The kernel copies straight from the engine's memory into its pages, which it
+ * keeps but for O_DIRECT. */
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
+	bool kept = !(fi->flags & O_DIRECT);
 	struct fs_pieces pieces;
 	ssize_t n;
 
-	(void)fi;
 	if (size > FS_PIECES_BYTES_MAX) {
 		read_copying(req, ino, size, offset);
 		return;
 	}
 	n = fs_read_pieces(daemon_of(req)->fs, ino, size, (uint64_t)offset,
-			   &pieces);
+			   kept, &pieces);
 	reply_pieces(req, n, &pieces);
 	fs_pieces_release(&pieces);
 }

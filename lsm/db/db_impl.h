@@ -452,6 +452,9 @@ void db_direct_flushed(struct lsm_db *db, const struct db_mem *m);
 /* As version_blob_value(), for a handle found anywhere in sv. */
 int sv_blob_value(struct superversion *sv, struct lsm_slice handle, bool fill,
 		  struct blob_view *view, struct lsm_slice *value);
+/* As version_blob_block(), the same. */
+int sv_blob_block(struct superversion *sv, const struct blob_handle *h,
+		  bool fill, struct blob_view *view, struct lsm_slice *value);
 
 /* ---- pace.c ---- */
 

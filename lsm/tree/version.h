@@ -148,6 +148,10 @@ struct blob_view {
  */
 int version_blob_value(struct version *v, struct lsm_slice handle, bool fill,
 		       struct blob_view *view, struct lsm_slice *value);
+/* The same for a handle that was decoded before. */
+int version_blob_block(struct version *v, const struct blob_handle *h,
+		       bool fill, struct blob_view *view,
+		       struct lsm_slice *value);
 void blob_view_release(struct version_set *vs, struct blob_view *view);
 /* The same without touching the disk, else -EAGAIN; the caller is pinned, and
  * the value is good under that pin. */

@@ -315,19 +315,27 @@ out:
 	return 0;
 }
 
+int version_blob_block(struct version *v, const struct blob_handle *h,
+		       bool fill, struct blob_view *view,
+		       struct lsm_slice *value)
+{
+	int err = 0;
+
+	if (!view->entry || view->file != h->file || view->offset != h->offset)
+		err = fetch_block(v, h, fill, view);
+	if (err)
+		return err;
+	return blob_value(h, view->entry, value) ? bad_handle(v) : 0;
+}
+
 int version_blob_value(struct version *v, struct lsm_slice handle, bool fill,
 		       struct blob_view *view, struct lsm_slice *value)
 {
 	struct blob_handle h;
-	int err = 0;
 
 	if (!blob_handle_decode(&h, handle))
 		return bad_handle(v);
-	if (!view->entry || view->file != h.file || view->offset != h.offset)
-		err = fetch_block(v, &h, fill, view);
-	if (err)
-		return err;
-	return blob_value(&h, view->entry, value) ? bad_handle(v) : 0;
+	return version_blob_block(v, &h, fill, view, value);
 }
 
 int version_blob_cached(struct version *v, struct lsm_slice handle,

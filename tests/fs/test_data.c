@@ -69,7 +69,8 @@ START_TEST(pieces_are_what_a_read_copies_and_stay_until_released)
 		}
 		ck_assert_int_eq(lsm_flush(fs_db(t.fs)), 0);
 	}
-	ck_assert_int_eq(fs_read_pieces(t.fs, f, 1 << 20, 5, &p), size - 5);
+	ck_assert_int_eq(fs_read_pieces(t.fs, f, 1 << 20, 5, false, &p),
+			 size - 5);
 	/* Neighbours lie side by side. */
 	ck_assert_uint_lt(p.count, (size - 300000) / 4096 / 3 + 10);
 	/* The file goes, and with it all that held its data but the pieces. */
@@ -88,15 +89,18 @@ START_TEST(pieces_are_what_a_read_copies_and_stay_until_released)
 	fs_pieces_release(&p);
 
 	f = must_file(t.fs, 1, "g");
-	ck_assert_int_eq(fs_read_pieces(t.fs, f, 4096, 0, &none), 0);
+	ck_assert_int_eq(fs_read_pieces(t.fs, f, 4096, 0, false, &none), 0);
 	ck_assert_uint_eq(none.count, 0);
 	fs_pieces_release(&none);
-	ck_assert_int_eq(fs_read_pieces(t.fs, 1, 4096, 0, &none), -EISDIR);
+	ck_assert_int_eq(fs_read_pieces(t.fs, 1, 4096, 0, false, &none),
+			 -EISDIR);
 	fs_pieces_release(&none);
-	ck_assert_int_eq(fs_read_pieces(t.fs, f, (1 << 20) + 1, 0, &none),
-			 -EINVAL);
+	ck_assert_int_eq(
+		fs_read_pieces(t.fs, f, (1 << 20) + 1, 0, false, &none),
+		-EINVAL);
 	fs_pieces_release(&none);
-	ck_assert_int_eq(fs_read_pieces(t.fs, 12345, 4096, 0, &none), -ESTALE);
+	ck_assert_int_eq(fs_read_pieces(t.fs, 12345, 4096, 0, false, &none),
+			 -ESTALE);
 	fs_pieces_release(&none);
 }
 END_TEST

@@ -98,14 +98,25 @@ struct group {
 	struct lsm_hold *hold;
 };
 
-static int hold_from(struct group *g, const struct lsm_snapshot *s,
+static int hold_with(struct group *g, const struct lsm_hold_options *o,
 		     unsigned from)
 {
 	for (unsigned i = 0; i < AT_ONCE; i++)
 		g->keys[i] = key_of(g->text[i], from + i);
 	g->hold = NULL;
-	return lsm_hold_get(db, s, AT_ONCE, g->keys, g->values, g->results,
+	return lsm_hold_get(db, o, AT_ONCE, g->keys, g->values, g->results,
 			    &g->hold);
+}
+
+/* Every other time the cache is left alone. */
+static int hold_from(struct group *g, const struct lsm_snapshot *s,
+		     unsigned from)
+{
+	static unsigned calls;
+	const struct lsm_hold_options o = {.snapshot = s,
+					   .no_fill_cache = ++calls % 2};
+
+	return hold_with(g, &o, from);
 }
 
 static void check_group(struct group *g, const struct lsm_snapshot *s)
@@ -248,6 +259,64 @@ START_TEST(error_is_told_for_the_key_it_belongs_to)
 }
 END_TEST
 
+/* How often it reads. */
+static uint64_t reads_of(struct group *g, bool no_fill, unsigned from)
+{
+	const struct lsm_hold_options o = {.no_fill_cache = no_fill};
+	uint64_t calls = env_fault_calls(env);
+
+	ck_ok(hold_with(g, &o, from));
+	calls = env_fault_calls(env) - calls;
+	check_group(g, NULL);
+	lsm_hold_release(g->hold);
+	return calls;
+}
+
+static void reopen(void)
+{
+	ck_ok(lsm_close(db));
+	ck_ok(lsm_open(path, &options, &db));
+}
+
+START_TEST(blocks_stay_out_of_the_cache_where_that_is_asked_for)
+{
+	const struct lsm_hold_options o = {.no_fill_cache = true};
+	uint64_t seed = test_seed(340), first, again, calls;
+	struct lsm_batch *b = lsm_batch_new();
+	struct group g;
+
+	setup(0);
+	for (unsigned i = 0; i < KEYS; i++)
+		put_some(b, i, &seed);
+	ck_ok(lsm_write(db, b, NULL));
+	lsm_batch_free(b);
+	reopen();
+	env_fault_count_reads(env, true);
+
+	/* What is read first besides, of tables and footers, is read once. */
+	ck_ok(hold_with(&g, &o, 100));
+	lsm_hold_release(g.hold);
+	calls = env_fault_calls(env);
+	ck_ok(hold_with(&g, &o, 100));
+	lsm_hold_release(g.hold);
+	first = env_fault_calls(env) - calls;
+	ck_assert_uint_gt(first, 3);
+
+	/* The last block is there, where the next call goes on. */
+	calls = env_fault_calls(env);
+	ck_ok(lsm_hold_get(db, &o, 1, &g.keys[AT_ONCE - 1], g.values, g.results,
+			   &g.hold));
+	lsm_hold_release(g.hold);
+	ck_assert_uint_eq(env_fault_calls(env), calls);
+
+	again = reads_of(&g, false, 100);
+	ck_assert_uint_eq(again, first);
+	ck_assert_uint_eq(reads_of(&g, false, 100), 0);
+	ck_assert_uint_eq(reads_of(&g, true, 100), 0);
+	teardown();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("hold");
@@ -258,6 +327,8 @@ int main(void)
 	tcase_add_loop_test(tc, held_values_stay_whatever_happens_to_their_keys,
 			    0, 3);
 	tcase_add_test(tc, error_is_told_for_the_key_it_belongs_to);
+	tcase_add_test(tc,
+		       blocks_stay_out_of_the_cache_where_that_is_asked_for);
 	suite_add_tcase(s, tc);
 	return run_suite(s);
 }
