@@ -12,11 +12,12 @@
  *
  * A worker that takes a request leaves the device to the other readers. If
  * there is none, a parked worker must take over when the request will take
- * long, or when more requests are waiting already. Where neither is so, nobody
- * is woken: the request is served sooner than a thread wakes up. If it takes
- * long after all, the minder, a thread that looks every few milliseconds while
- * there is work, sends a parked worker to read. It also tells awake.c how many
- * requests come.
+ * long, or when more requests are waiting already and requests turned out slow
+ * of late (they wait for the disk, and could do so together). Where neither is
+ * so, nobody is woken: the request is served sooner than a thread wakes up, and
+ * two workers would take a core from the programs. If it takes long after all,
+ * the minder, a thread that looks every few milliseconds while there is work,
+ * sends a parked worker to read. It also tells awake.c how many requests come.
  *
  * A request that waits for the disk (fsync) is between the two. Where several
  * programs are at work somebody must read meanwhile, also so that syncs meet
@@ -43,6 +44,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -51,6 +53,8 @@
 
 #define IDLE_TICKS    100   /* without a request; then the minder sleeps too */
 #define LOOK_NS       20000 /* how long a reader looks before it sleeps */
+#define SLOW_NS       20000 /* a request that took so long waited */
+#define SLOW_CREDIT   8     /* requests that are then handed on */
 #define CREDIT_MAX    16
 #define MISSED_CREDIT 8 /* a request had to wait for a sync */
 
@@ -74,11 +78,15 @@ static struct {
 	bool stopping;
 	struct place *parked; /* the last to park is the first */
 	struct place *unused;
+	/* Above 0: requests are slow. A hint, and published alone: relaxed. */
+	atomic_int slow_credit;
 } turns;
 
 /* What this worker did about the sync it serves. */
 static __thread enum { SYNC_NONE, SYNC_ALONE, SYNC_HANDED } at_sync;
 static __thread uint64_t taken_at_sync;
+/* When it took the short request that it serves, or 0. */
+static __thread uint64_t short_since;
 
 /* A parked worker that is to read, or NULL. The mutex is held; wake() is for
  * after it, or the one who wakes would sleep again for the mutex. */
@@ -159,10 +167,37 @@ static void earn(int credit)
 		turns.sync_credit = 0;
 }
 
+/* Learns from a short request that is about to be answered. */
+static void note_time(void)
+{
+	uint64_t since = short_since;
+	int credit;
+
+	if (!since)
+		return;
+	short_since = 0;
+	credit = atomic_load_explicit(&turns.slow_credit, memory_order_relaxed);
+	if (clock_ns() - since > SLOW_NS)
+		credit = SLOW_CREDIT;
+	else if (credit > 0)
+		credit--;
+	else
+		return;
+	atomic_store_explicit(&turns.slow_credit, credit, memory_order_relaxed);
+}
+
+/* Whether a request that waits behind a short one is to be read by another. */
+static bool is_slow(void)
+{
+	return atomic_load_explicit(&turns.slow_credit, memory_order_relaxed) >
+	       0;
+}
+
 void turns_reply(int fd)
 {
 	struct pollfd pending = {.fd = fd, .events = POLLIN};
 
+	note_time();
 	if (at_sync == SYNC_NONE)
 		return;
 	if (at_sync == SYNC_HANDED) {
@@ -211,6 +246,9 @@ void turns_take(int fd, enum turns_length length)
 	}
 	mutex_unlock(&turns.mutex);
 	wake(next);
+	short_since = length == TURNS_SHORT ? clock_ns() : 0;
+	if (length == TURNS_SHORT && !is_slow())
+		return;
 	if (!alone || hand_on || poll(&pending, 1, 0) <= 0)
 		return;
 	mutex_lock(&turns.mutex);
