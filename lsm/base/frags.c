@@ -325,24 +325,47 @@ static int sweep_run(struct sweep *s, const struct border *starts,
 	return 0;
 }
 
+void frags_number(struct frags *f, uint64_t *number)
+{
+	uint32_t common_len;
+	size_t i;
+
+	if (!f->count)
+		return;
+	/* with their ends, all of which lie between these two */
+	common_len =
+		key_numbers_common(f->frag[0].start, f->frag[f->count - 1].end);
+	for (i = 0; i < f->count; i++) {
+		number[i] = key_number(f->frag[i].start, common_len);
+		number[f->count + i] = key_number(f->frag[i].end, common_len);
+	}
+	f->starts = (struct key_numbers){.number = number,
+					 .common = f->frag[0].start.data,
+					 .count = (uint32_t)f->count,
+					 .common_len = common_len};
+}
+
 /* Copies the result of the sweep into one block. */
 static int pack(const struct sweep *s, struct frags *out)
 {
 	size_t bytes, key_bytes = 0, seq_count, i;
 	const struct piece *p;
-	uint64_t *seqs;
+	uint64_t *seqs, *number;
 	uint8_t *k;
 	struct frag *f;
 
+	if (s->piece_count > UINT32_MAX)
+		return -ENOMEM;
 	for (i = 0; i < s->piece_count; i++)
 		key_bytes += s->piece[i].start.len + s->piece[i].end.len;
 	seq_count = s->seqs.count + s->back.count;
-	bytes = s->piece_count * sizeof(*f) + seq_count * sizeof(*seqs) +
-		key_bytes;
+	bytes = s->piece_count * (sizeof(*f) + 2 * sizeof(*number)) +
+		seq_count * sizeof(*seqs) + key_bytes;
 	f = malloc(bytes);
 	if (!f)
 		return -ENOMEM;
-	seqs = (uint64_t *)(f + s->piece_count);
+	number = (uint64_t *)(f + s->piece_count);
+	seqs = number + 2 * s->piece_count;
 	k = (uint8_t *)(seqs + seq_count);
 	for (i = 0; i < s->seqs.count; i++)
 		seqs[i] = s->seqs.seq[i];
@@ -369,6 +392,7 @@ static int pack(const struct sweep *s, struct frags *out)
 	out->count = s->piece_count;
 	out->memory = f;
 	out->memory_bytes = bytes;
+	frags_number(out, number);
 	return 0;
 }
 
@@ -420,14 +444,12 @@ int frags_builder_finish(struct frags_builder *b, struct frags *out)
 	return err;
 }
 
-void frags_cover(const struct frags *f, struct lsm_slice key, uint64_t seq,
-		 struct range_cover *out)
+/* The first fragment that starts behind key. */
+static uint32_t first_behind(const struct frags *f, struct lsm_slice key)
 {
-	size_t lo = 0, hi = f->count, mid;
-	const struct frag *p;
-	uint32_t a, z, m;
+	uint32_t lo, hi, mid;
 
-	/* lo: the first fragment that starts behind key */
+	key_numbers_find(&f->starts, key, &lo, &hi);
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
 		if (slice_cmp(f->frag[mid].start, key) <= 0)
@@ -435,20 +457,14 @@ void frags_cover(const struct frags *f, struct lsm_slice key, uint64_t seq,
 		else
 			hi = mid;
 	}
-	out->seq = 0;
-	out->start = lsm_slice(NULL, 0);
-	out->end = lsm_slice(NULL, 0);
-	if (lo < f->count)
-		out->end = f->frag[lo].start;
-	if (!lo)
-		return;
-	p = &f->frag[lo - 1];
-	if (slice_cmp(key, p->end) >= 0) {
-		out->start = p->end;
-		return;
-	}
-	out->start = p->start;
-	out->end = p->end;
+	return lo;
+}
+
+/* The newest tombstone of the fragment that seq sees; 0: none. */
+static uint64_t newest_of(const struct frag *p, uint64_t seq)
+{
+	uint32_t a, z, m;
+
 	for (a = 0, z = p->seq_count; a < z;) {
 		m = a + (z - a) / 2;
 		if (p->seqs[m] > seq)
@@ -456,8 +472,46 @@ void frags_cover(const struct frags *f, struct lsm_slice key, uint64_t seq,
 		else
 			z = m;
 	}
-	if (a < p->seq_count)
-		out->seq = p->seqs[a];
+	return a < p->seq_count ? p->seqs[a] : 0;
+}
+
+uint64_t frags_newest(const struct frags *f, struct lsm_slice key, uint64_t seq)
+{
+	const struct key_numbers *k = &f->starts;
+	uint32_t i = first_behind(f, key);
+	const struct frag *p;
+
+	if (!i--)
+		return 0;
+	/* Mostly a number tells that key lies behind the fragment. */
+	if (key.len >= k->common_len &&
+	    key_number(key, k->common_len) > k->number[k->count + i])
+		return 0;
+	p = &f->frag[i];
+	return slice_cmp(key, p->end) < 0 ? newest_of(p, seq) : 0;
+}
+
+void frags_cover(const struct frags *f, struct lsm_slice key, uint64_t seq,
+		 struct range_cover *out)
+{
+	uint32_t i = first_behind(f, key);
+	const struct frag *p;
+
+	out->seq = 0;
+	out->start = lsm_slice(NULL, 0);
+	out->end = lsm_slice(NULL, 0);
+	if (i < f->count)
+		out->end = f->frag[i].start;
+	if (!i)
+		return;
+	p = &f->frag[i - 1];
+	if (slice_cmp(key, p->end) >= 0) {
+		out->start = p->end;
+		return;
+	}
+	out->start = p->start;
+	out->end = p->end;
+	out->seq = newest_of(p, seq);
 }
 
 void frags_release(struct frags *f)

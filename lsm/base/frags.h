@@ -11,7 +11,7 @@
 #ifndef LSM_BASE_FRAGS_H
 #define LSM_BASE_FRAGS_H
 
-#include "lsm/base/slice.h"
+#include "lsm/base/key_numbers.h"
 
 /* The answer holds for every key in [start, end). start.len 0: from the very
  * first key; end.len 0: to the very last. Borrowed from the source. */
@@ -31,13 +31,20 @@ struct frag {
 struct frags {
 	struct frag *frag;
 	size_t count;
+	struct key_numbers starts; /* followed by the numbers of the ends */
 	void *memory; /* one block that everything above points into */
 	size_t memory_bytes;
 };
 
+/* Once the fragments are there, in order: makes them searchable. number: room
+ * for two of each, which stays. At most 2^32 - 1 fragments. */
+void frags_number(struct frags *f, uint64_t *number);
 /* Binary search. */
 void frags_cover(const struct frags *f, struct lsm_slice key, uint64_t seq,
 		 struct range_cover *out);
+/* The sequence alone, for a single key. */
+uint64_t frags_newest(const struct frags *f, struct lsm_slice key,
+		      uint64_t seq);
 void frags_release(struct frags *f);
 
 /* Collects tombstones in any order (copies the keys) and cuts them. */

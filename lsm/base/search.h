@@ -20,7 +20,7 @@ static inline uint32_t search_at_least(const uint64_t *a, uint32_t n,
 	while (n > 1) {
 		uint32_t half = n / 2;
 
-		base += base[half - 1] < v ? half : 0;
+		base += half & -(uint32_t)(base[half - 1] < v);
 		n -= half;
 	}
 	return (uint32_t)(base - a) + (n && *base < v);

@@ -1,82 +1,70 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * range_view.c - fragments in a sorted array: see range_view.h.
- *
- * Keys of one store often begin alike, so the numbers that are searched are
- * taken from behind what all borders have in common; whole keys are compared
- * only among borders whose numbers are equal.
  */
 #include "lsm/mem/range_view.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#include "lsm/base/search.h"
+static size_t map_bytes(uint32_t n)
+{
+	return ((size_t)n + 63) / 64 * sizeof(uint64_t);
+}
+
+static size_t bytes_for(uint32_t n)
+{
+	return sizeof(struct range_view) +
+	       (size_t)n * (sizeof(uint64_t) + sizeof(struct view_border)) +
+	       map_bytes(n);
+}
 
 struct range_view *range_view_new(uint32_t n)
 {
 	struct range_view *v;
 
-	v = malloc(sizeof(*v) +
-		   n * (sizeof(v->prefix[0]) + sizeof(v->border[0])));
+	v = malloc(bytes_for(n));
 	if (!v)
 		return NULL;
 	v->count = 0;
 	v->n = n;
-	v->common_len = 0;
+	memset(&v->numbers, 0, sizeof(v->numbers));
 	v->border = (struct view_border *)(v->prefix + n);
+	v->covered = (uint64_t *)(v->border + n);
+	memset(v->covered, 0, map_bytes(n));
 	return v;
 }
 
 size_t range_view_bytes(const struct range_view *v)
 {
-	return sizeof(*v) +
-	       v->n * (sizeof(v->prefix[0]) + sizeof(v->border[0]));
-}
-
-static struct lsm_slice rest_of(const struct range_view *v,
-				struct lsm_slice key)
-{
-	return lsm_slice((const uint8_t *)key.data + v->common_len,
-			 key.len - v->common_len);
+	return bytes_for(v->n);
 }
 
 void range_view_finish(struct range_view *v)
 {
-	const uint8_t *a, *b;
-	size_t max, i;
+	uint32_t common_len, i;
 
 	if (!v->n)
 		return;
-	/* Sorted: what the first and the last have in common, all have. */
-	a = v->border[0].key.data;
-	b = v->border[v->n - 1].key.data;
-	max = v->border[0].key.len;
-	if (max > v->border[v->n - 1].key.len)
-		max = v->border[v->n - 1].key.len;
-	while (v->common_len < max && a[v->common_len] == b[v->common_len])
-		v->common_len++;
-	for (i = 0; i < v->n; i++)
-		v->prefix[i] = slice_prefix(rest_of(v, v->border[i].key));
+	common_len =
+		key_numbers_common(v->border[0].key, v->border[v->n - 1].key);
+	for (i = 0; i < v->n; i++) {
+		v->prefix[i] = key_number(v->border[i].key, common_len);
+		if (v->border[i].cells)
+			v->covered[i / 64] |= 1ull << i % 64;
+	}
+	v->numbers = (struct key_numbers){.number = v->prefix,
+					  .common = v->border[0].key.data,
+					  .count = v->n,
+					  .common_len = common_len};
 }
 
 /* How many borders are <= key. */
 static uint32_t borders_up_to(const struct range_view *v, struct lsm_slice key)
 {
-	size_t n = key.len < v->common_len ? key.len : v->common_len;
 	uint32_t lo, hi, mid;
-	uint64_t prefix;
-	int c;
 
-	c = n ? memcmp(key.data, v->border[0].key.data, n) : 0;
-	if (c)
-		return c < 0 ? 0 : v->n;
-	if (key.len < v->common_len)
-		return 0;
-	prefix = slice_prefix(rest_of(v, key));
-	lo = search_at_least(v->prefix, v->n, prefix);
-	hi = lo;
-	if (lo < v->n && v->prefix[lo] == prefix)
-		hi += search_above(v->prefix + lo, v->n - lo, prefix);
+	key_numbers_find(&v->numbers, key, &lo, &hi);
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
 		if (slice_cmp(v->border[mid].key, key) <= 0)
@@ -92,5 +80,7 @@ const struct range_cell *range_view_find(const struct range_view *v,
 {
 	uint32_t n = borders_up_to(v, key);
 
-	return n ? v->border[n - 1].cells : NULL;
+	if (!n-- || !(v->covered[n / 64] >> n % 64 & 1))
+		return NULL;
+	return v->border[n].cells;
 }

@@ -12,7 +12,7 @@
 #ifndef LSM_MEM_RANGE_VIEW_H
 #define LSM_MEM_RANGE_VIEW_H
 
-#include "lsm/base/slice.h"
+#include "lsm/base/key_numbers.h"
 
 /* The tombstones over a fragment, newest first; a list whose cells never
  * change. */
@@ -30,11 +30,12 @@ struct view_border {
 struct range_view {
 	uint64_t count; /* tombstones in it */
 	uint32_t n;     /* borders */
-	/* How many bytes all borders begin with alike. */
-	uint32_t common_len;
+	struct key_numbers numbers;
 	struct view_border *border; /* ascending */
-	/* Of each border, the 8 bytes after the common ones as a number. */
-	uint64_t prefix[];
+	/* A bit for each border that begins a covered fragment: most keys lie
+	 * in none, and need nothing else then. */
+	uint64_t *covered;
+	uint64_t prefix[]; /* what numbers points to */
 };
 
 /* For n borders, to be filled in ascending order and then finished; freed with

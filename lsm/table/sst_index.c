@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#include "lsm/base/search.h"
+#include "lsm/base/key_numbers.h"
 
 struct sizes {
 	uint32_t count;
@@ -95,9 +95,8 @@ static int allocate(struct sst_index *ix, const struct sizes *s,
 		    const char **why)
 {
 	size_t n = s->count;
-	size_t common = bytes_common(
-		s->first.data, s->last.data,
-		s->first.len < s->last.len ? s->first.len : s->last.len);
+	uint32_t common =
+		key_numbers_common(buf_slice(&s->first), buf_slice(&s->last));
 	uint64_t rest = s->key_bytes - (uint64_t)n * common;
 	uint8_t *p;
 
@@ -111,7 +110,7 @@ static int allocate(struct sst_index *ix, const struct sizes *s,
 	if (!p)
 		return -ENOMEM;
 	ix->count = s->count;
-	ix->common_len = (uint32_t)common;
+	ix->common_len = common;
 	ix->prefix = (uint64_t *)p;
 	p += n * sizeof(uint64_t);
 	if (s->tags) {
@@ -181,19 +180,17 @@ int sst_index_cmp(const struct sst_index *ix, uint32_t i, struct lsm_slice key,
 uint32_t sst_index_seek(const struct sst_index *ix, struct lsm_slice key,
 			uint64_t tag)
 {
-	int c = slice_cmp_head(ix->common, ix->common_len, key);
+	const struct key_numbers k = {.number = ix->prefix,
+				      .common = ix->common,
+				      .count = ix->count,
+				      .common_len = ix->common_len};
 	struct lsm_slice rest;
-	uint64_t prefix;
 	uint32_t lo, hi;
 
-	if (c)
-		return c > 0 ? 0 : ix->count;
-	rest = slice_skip(key, ix->common_len);
-	prefix = slice_prefix(rest);
-	lo = search_at_least(ix->prefix, ix->count, prefix);
-	if (lo == ix->count || ix->prefix[lo] != prefix)
+	key_numbers_find(&k, key, &lo, &hi);
+	if (lo == hi)
 		return lo;
-	hi = lo + search_above(ix->prefix + lo, ix->count - lo, prefix);
+	rest = slice_skip(key, ix->common_len);
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 

@@ -294,11 +294,14 @@ int sst_ranges_read(struct sst_reader *r, const struct sst_handle *h)
 	static const char wrong[] = "range tombstones are wrong";
 	struct range_sizes s = {.last_end = {"", 0}};
 	struct frags *f = &r->frags;
+	uint64_t *number;
 	int err = each_entry(r, h, wrong, measure_range, &s);
 
 	if (err)
 		return err;
-	f->memory_bytes = s.frags * sizeof(*f->frag) +
+	if (s.frags > UINT32_MAX)
+		return sst_block_corrupt(r, h->offset, wrong);
+	f->memory_bytes = s.frags * (sizeof(*f->frag) + 2 * sizeof(*number)) +
 			  s.seqs * sizeof(uint64_t) + s.key_bytes;
 	f->memory = malloc(f->memory_bytes ? f->memory_bytes : 1);
 	if (!f->memory)
@@ -306,7 +309,11 @@ int sst_ranges_read(struct sst_reader *r, const struct sst_handle *h)
 	f->frag = f->memory;
 	f->count = s.frags;
 	s.frag = f->frag;
-	s.seq = (uint64_t *)(f->frag + s.frags);
+	number = (uint64_t *)(f->frag + s.frags);
+	s.seq = number + 2 * s.frags;
 	s.key = (uint8_t *)(s.seq + s.seqs);
-	return each_entry(r, h, wrong, take_range, &s);
+	err = each_entry(r, h, wrong, take_range, &s);
+	if (!err)
+		frags_number(f, number);
+	return err;
 }

@@ -337,12 +337,8 @@ int sst_reader_lookup(struct sst_reader *r, struct lsm_slice key, uint64_t hash,
 	uint32_t i;
 	int result;
 
-	if (r->frags.count) {
-		struct range_cover c;
-
-		frags_cover(&r->frags, key, seq, &c);
-		cover = c.seq;
-	}
+	if (r->frags.count)
+		cover = frags_newest(&r->frags, key, seq);
 	if (r->filter.line_count && !(flags & SST_LOOKUP_ASKED)) {
 		bool maybe = filter_may_contain(&r->filter, hash);
 

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * level_bounds.h - the bounds of a level's tables as numbers, to find the one
- * table that may hold a key. Private to lsm/tree/.
- *
- * What all bounds begin with is taken off, and of each the next 8 bytes are
- * kept as one number (slice_prefix()). A search halves an array of numbers and
- * looks at tables only where the numbers are equal.
+ * level_bounds.h - the bounds of a level's tables as numbers (key_numbers.h),
+ * to find the one table that may hold a key. Private to lsm/tree/.
  *
  * Immutable once made; any thread.
  */
@@ -15,17 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lsm/base/slice.h"
+#include "lsm/base/key_numbers.h"
 
 struct table_file;
 
 struct level_bounds {
 	/* The level's, in order and disjoint; not ours. */
 	struct table_file *const *tables;
-	uint32_t count;
-	uint32_t common_len;
-	uint64_t *largest;  /* NULL when there are no tables */
-	uint64_t *smallest; /* in the same memory */
+	struct key_numbers largest;
+	const uint64_t *smallest; /* numbers as well */
+	uint64_t *memory;         /* of both; NULL when there are no tables */
 };
 
 /* Keeps tables, which must stay. 0 or -ENOMEM. */

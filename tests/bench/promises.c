@@ -199,8 +199,10 @@ static void range_tombstones_cost_nothing(void)
 	must("write", lsm_write(cut, b, NULL));
 	lsm_batch_free(b);
 	for (int flushed = 0; flushed < 2; flushed++) {
-		if (flushed)
+		if (flushed) {
+			must("flush", lsm_flush(plain));
 			must("flush", lsm_flush(cut));
+		}
 		read_rate(plain, keys, 10, 100000, 7);
 		read_rate(cut, keys, 10, 100000, 7);
 		for (unsigned i = 0; i < ROUNDS; i++) {
