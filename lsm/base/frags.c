@@ -325,6 +325,11 @@ static int sweep_run(struct sweep *s, const struct border *starts,
 	return 0;
 }
 
+size_t frags_number_bytes(size_t count)
+{
+	return 2 * count * sizeof(uint64_t) + key_numbers_part_bytes(count);
+}
+
 void frags_number(struct frags *f, uint64_t *number)
 {
 	uint32_t common_len;
@@ -343,6 +348,7 @@ void frags_number(struct frags *f, uint64_t *number)
 					 .common = f->frag[0].start.data,
 					 .count = (uint32_t)f->count,
 					 .common_len = common_len};
+	key_numbers_divide(&f->starts, (uint32_t *)(number + 2 * f->count));
 }
 
 /* Copies the result of the sweep into one block. */
@@ -359,13 +365,14 @@ static int pack(const struct sweep *s, struct frags *out)
 	for (i = 0; i < s->piece_count; i++)
 		key_bytes += s->piece[i].start.len + s->piece[i].end.len;
 	seq_count = s->seqs.count + s->back.count;
-	bytes = s->piece_count * (sizeof(*f) + 2 * sizeof(*number)) +
-		seq_count * sizeof(*seqs) + key_bytes;
+	bytes = s->piece_count * sizeof(*f) +
+		frags_number_bytes(s->piece_count) + seq_count * sizeof(*seqs) +
+		key_bytes;
 	f = malloc(bytes);
 	if (!f)
 		return -ENOMEM;
 	number = (uint64_t *)(f + s->piece_count);
-	seqs = number + 2 * s->piece_count;
+	seqs = number + frags_number_bytes(s->piece_count) / sizeof(*number);
 	k = (uint8_t *)(seqs + seq_count);
 	for (i = 0; i < s->seqs.count; i++)
 		seqs[i] = s->seqs.seq[i];

@@ -37,7 +37,8 @@ struct frags {
 };
 
 /* Once the fragments are there, in order: makes them searchable. number: room
- * for two of each, which stays. At most 2^32 - 1 fragments. */
+ * for frags_number_bytes(), which stays. At most 2^32 - 1 fragments. */
+size_t frags_number_bytes(size_t count);
 void frags_number(struct frags *f, uint64_t *number);
 /* Binary search. */
 void frags_cover(const struct frags *f, struct lsm_slice key, uint64_t seq,

@@ -16,7 +16,7 @@ static size_t bytes_for(uint32_t n)
 {
 	return sizeof(struct range_view) +
 	       (size_t)n * (sizeof(uint64_t) + sizeof(struct view_border)) +
-	       map_bytes(n);
+	       map_bytes(n) + key_numbers_part_bytes(n);
 }
 
 struct range_view *range_view_new(uint32_t n)
@@ -57,6 +57,8 @@ void range_view_finish(struct range_view *v)
 					  .common = v->border[0].key.data,
 					  .count = v->n,
 					  .common_len = common_len};
+	key_numbers_divide(&v->numbers,
+			   (uint32_t *)(v->covered + (v->n + 63) / 64));
 }
 
 /* How many borders are <= key. */

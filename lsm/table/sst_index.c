@@ -56,7 +56,7 @@ static int measure(struct block_cursor *c, struct sizes *s, const char **why)
 static int fill(struct sst_index *ix, struct block_cursor *c,
 		uint64_t data_bytes, const char **why)
 {
-	uint64_t *prefix = (uint64_t *)ix->prefix;
+	uint64_t *number = (uint64_t *)ix->numbers.number;
 	uint64_t *tag = (uint64_t *)ix->tag;
 	struct sst_index_entry *entry = (struct sst_index_entry *)ix->entry;
 	uint8_t *keys = (uint8_t *)ix->keys;
@@ -67,14 +67,14 @@ static int fill(struct sst_index *ix, struct block_cursor *c,
 	*why = "index points to the wrong place";
 	for (r = block_cursor_first(c); r > 0; r = block_cursor_next(c)) {
 		struct lsm_slice rest =
-			slice_skip(block_cursor_key(c), ix->common_len);
+			slice_skip(block_cursor_key(c), ix->numbers.common_len);
 		struct sst_handle h;
 
 		if (!sst_handle_decode(&h, c->value, data_bytes) ||
 		    h.offset != at)
 			return -EUCLEAN;
 		at += h.bytes + SST_TRAILER_BYTES;
-		prefix[i] = slice_prefix(rest);
+		number[i] = slice_prefix(rest);
 		if (tag)
 			tag[i] = c->tag;
 		entry[i].offset = h.offset;
@@ -92,7 +92,7 @@ static int fill(struct sst_index *ix, struct block_cursor *c,
 }
 
 static int allocate(struct sst_index *ix, const struct sizes *s,
-		    const char **why)
+		    uint32_t **part, const char **why)
 {
 	size_t n = s->count;
 	uint32_t common =
@@ -105,13 +105,15 @@ static int allocate(struct sst_index *ix, const struct sizes *s,
 		return -EUCLEAN;
 	}
 	ix->memory_bytes = n * sizeof(uint64_t) * (s->tags ? 2 : 1) +
+			   key_numbers_part_bytes(n) +
 			   (n + 1) * sizeof(*ix->entry) + common + rest;
 	p = ix->memory = malloc(ix->memory_bytes);
 	if (!p)
 		return -ENOMEM;
 	ix->count = s->count;
-	ix->common_len = common;
-	ix->prefix = (uint64_t *)p;
+	ix->numbers.number = (uint64_t *)p;
+	ix->numbers.count = s->count;
+	ix->numbers.common_len = common;
 	p += n * sizeof(uint64_t);
 	if (s->tags) {
 		ix->tag = (uint64_t *)p;
@@ -119,7 +121,9 @@ static int allocate(struct sst_index *ix, const struct sizes *s,
 	}
 	ix->entry = (struct sst_index_entry *)p;
 	p += (n + 1) * sizeof(*ix->entry);
-	ix->common = p;
+	*part = (uint32_t *)p;
+	p += key_numbers_part_bytes(n);
+	ix->numbers.common = p;
 	if (common)
 		memcpy(p, s->first.data, common);
 	ix->keys = p + common;
@@ -131,6 +135,7 @@ int sst_index_build(struct sst_index *ix, const struct block *b,
 {
 	struct block_cursor *c = calloc(1, sizeof(*c));
 	struct sizes s = {0};
+	uint32_t *part;
 	int err;
 
 	memset(ix, 0, sizeof(*ix));
@@ -139,10 +144,12 @@ int sst_index_build(struct sst_index *ix, const struct block *b,
 	block_cursor_set(c, b);
 	err = measure(c, &s, why);
 	if (!err)
-		err = allocate(ix, &s, why);
+		err = allocate(ix, &s, &part, why);
 	if (!err)
 		err = fill(ix, c, data_bytes, why);
-	if (err)
+	if (!err)
+		key_numbers_divide(&ix->numbers, part);
+	else
 		sst_index_release(ix);
 	buf_release(&s.first);
 	buf_release(&s.last);
@@ -170,27 +177,23 @@ static int cmp_rest(const struct sst_index *ix, uint32_t i,
 int sst_index_cmp(const struct sst_index *ix, uint32_t i, struct lsm_slice key,
 		  uint64_t tag)
 {
-	int c = slice_cmp_head(ix->common, ix->common_len, key);
+	int c = slice_cmp_head(ix->numbers.common, ix->numbers.common_len, key);
 
 	if (c)
 		return c;
-	return cmp_rest(ix, i, slice_skip(key, ix->common_len), tag);
+	return cmp_rest(ix, i, slice_skip(key, ix->numbers.common_len), tag);
 }
 
 uint32_t sst_index_seek(const struct sst_index *ix, struct lsm_slice key,
 			uint64_t tag)
 {
-	const struct key_numbers k = {.number = ix->prefix,
-				      .common = ix->common,
-				      .count = ix->count,
-				      .common_len = ix->common_len};
 	struct lsm_slice rest;
 	uint32_t lo, hi;
 
-	key_numbers_find(&k, key, &lo, &hi);
+	key_numbers_find(&ix->numbers, key, &lo, &hi);
 	if (lo == hi)
 		return lo;
-	rest = slice_skip(key, ix->common_len);
+	rest = slice_skip(key, ix->numbers.common_len);
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 

@@ -3,16 +3,15 @@
  * sst_index.h - a table's index as it lies in memory. Private to lsm/table/.
  *
  * The index block is decoded once, when the table is opened, into arrays that
- * a search touches little of: what all index keys begin with is taken off, and
- * the next 8 bytes of each are one number. A search halves the array of
- * numbers; only where the number does not decide it looks at keys.
+ * a search touches little of: the keys as numbers (key_numbers.h), and their
+ * bytes, which are looked at only where the numbers do not decide.
  *
  * Immutable once built; any thread.
  */
 #ifndef LSM_TABLE_SST_INDEX_H
 #define LSM_TABLE_SST_INDEX_H
 
-#include "lsm/base/slice.h"
+#include "lsm/base/key_numbers.h"
 #include "lsm/table/block.h"
 #include "lsm/table/sst_format.h"
 
@@ -26,11 +25,9 @@ struct sst_index_entry {
 
 struct sst_index {
 	uint32_t count;
-	uint32_t common_len;
-	const uint64_t *prefix;
+	struct key_numbers numbers;
 	const struct sst_index_entry *entry; /* count + 1, for key_at */
 	const uint64_t *tag;                 /* NULL: all are zero */
-	const uint8_t *common;
 	const uint8_t *keys; /* without the common bytes, one by one */
 	void *memory;        /* all of the above */
 	size_t memory_bytes;

@@ -301,7 +301,8 @@ int sst_ranges_read(struct sst_reader *r, const struct sst_handle *h)
 		return err;
 	if (s.frags > UINT32_MAX)
 		return sst_block_corrupt(r, h->offset, wrong);
-	f->memory_bytes = s.frags * (sizeof(*f->frag) + 2 * sizeof(*number)) +
+	f->memory_bytes = s.frags * sizeof(*f->frag) +
+			  frags_number_bytes(s.frags) +
 			  s.seqs * sizeof(uint64_t) + s.key_bytes;
 	f->memory = malloc(f->memory_bytes ? f->memory_bytes : 1);
 	if (!f->memory)
@@ -310,7 +311,7 @@ int sst_ranges_read(struct sst_reader *r, const struct sst_handle *h)
 	f->count = s.frags;
 	s.frag = f->frag;
 	number = (uint64_t *)(f->frag + s.frags);
-	s.seq = number + 2 * s.frags;
+	s.seq = number + frags_number_bytes(s.frags) / sizeof(*number);
 	s.key = (uint8_t *)(s.seq + s.seqs);
 	err = each_entry(r, h, wrong, take_range, &s);
 	if (!err)
