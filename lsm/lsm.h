@@ -154,7 +154,10 @@ struct lsm_options {
 
 	/*
 	 * ONE budget for all memory that grows with the data: memtables,
-	 * cached blocks, filters, indexes. 0: 256 MiB.
+	 * cached blocks, filters, indexes. 0: 256 MiB. What glibc keeps of the
+	 * freed buffers of background work comes on top, 15 to 35 MiB; a
+	 * program with a bound to keep sets mallopt(M_TRIM_THRESHOLD, 131072),
+	 * and stays within 15 % (see doc/BENCHMARKS.md).
 	 */
 	uint64_t memory_bytes;
 	/* Size at which a memtable is closed and written out. 0: a quarter of

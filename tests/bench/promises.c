@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -308,12 +309,16 @@ static double status_mib(const char *field)
 static void memory_in_child(void)
 {
 	struct lsm_options o = {.memory_bytes = 128ull << 20};
-	double before = status_mib("VmRSS:"), peak;
-	struct lsm_db *db = store_open("memory", o);
 	const uint64_t keys = 3000000;
+	double before, peak;
+	struct lsm_db *db;
 	uint64_t state = 5;
 	char k[KEY_BYTES], v[VALUE_BYTES];
 
+	/* as lsm_options.memory_bytes advises */
+	mallopt(M_TRIM_THRESHOLD, 131072);
+	before = status_mib("VmRSS:");
+	db = store_open("memory", o);
 	for (uint64_t i = 0; i < keys; i++) {
 		uint64_t n = random_next(&state) % keys;
 
