@@ -21,14 +21,14 @@
  *      16384      3770 / 2040      3650 / 1890
  *
  * A log that is synced after few appends is another matter. A sync
- * write-protects the pages, so the append after it faults; and a fault dirties
- * all of the folio that the page cache has there, up to a megabyte, while a
- * pwrite dirties its blocks. And a sync that must record that blocks are now
- * written waits for the filesystem's journal. So such a log is written by
- * pwrite alone, and zeros are written ahead of the position where its blocks
- * never were; what a sync has to write of them it writes once in FILL_BYTES.
- * Measured on ext4, us for one append of 4150 bytes and a sync, fresh file /
- * one whose blocks are written and were cached in large folios:
+ * write-protects the pages, so the append after it faults, and presumably a
+ * fault dirties more of the page cache than the blocks that a pwrite writes.
+ * And a sync that must record that blocks are now written waits for the
+ * filesystem's journal. So such a log is written by pwrite alone, and zeros are
+ * written ahead of the position where its blocks never were; what a sync has to
+ * write of them it writes once in FILL_BYTES. Measured on ext4, us for one
+ * append of 4150 bytes and a sync, of a fresh file / of one that had been
+ * written whole in pieces of 1 MiB (the fill itself is not in it):
  *
  *      through the map 160 / 315      pwrite 155 / 98
  *      direct I/O, tail blocks written again and again 146 / 92
