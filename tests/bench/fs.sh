@@ -6,9 +6,10 @@
 #         [-o file]
 #
 # Compares tinylsmfs with a plain directory of the host's filesystem, with
-# fuse2fs (ext4 in an image, when it is installed) and with libfuse's
+# fuse2fs (ext4 in an image) and ntfs-3g when they are installed, with libfuse's
 # passthrough_hp copying every byte, which is what the transport itself allows
-# (when PASSTHROUGH_HP names it). Each gets a fresh store for each group in each
+# (when PASSTHROUGH_HP names it), and with rocksdb-fuse, a filesystem on RocksDB
+# (when ROCKSDB_FUSE names it). Each gets a fresh store for each group in each
 # round, and the order changes from round to round. Prints medians, and how much
 # better (above 1) or worse tinylsmfs is.
 #
@@ -76,6 +77,8 @@ fi
 contenders=(tinylsmfs host)
 command -v fuse2fs >/dev/null && contenders+=(fuse2fs)
 [ -z "${PASSTHROUGH_HP:-}" ] || contenders+=(passthrough_hp)
+command -v ntfs-3g >/dev/null && contenders+=(ntfs-3g)
+[ -z "${ROCKSDB_FUSE:-}" ] || contenders+=(rocksdb-fuse)
 has_fio=yes
 command -v fio >/dev/null || has_fio=
 
@@ -103,7 +106,11 @@ prepare() {
     truncate -s 8G "$store/img"
     mke2fs -q -F -t ext4 "$store/img"
     ;;
-  host | passthrough_hp) mkdir "$store/d" ;;
+  ntfs-3g)
+    truncate -s 8G "$store/img"
+    mkntfs -Q -q -F "$store/img" >/dev/null
+    ;;
+  host | passthrough_hp | rocksdb-fuse) mkdir "$store/d" ;;
   esac
 }
 
@@ -120,6 +127,12 @@ attach() {
       >>"$work/log" 2>&1 &
     ;;
   fuse2fs) fuse2fs "$store/img" "$base" -f -o rw >>"$work/log" 2>&1 & ;;
+  ntfs-3g)
+    ntfs-3g -o big_writes,no_detach "$store/img" "$base" >>"$work/log" 2>&1 &
+    ;;
+  rocksdb-fuse)
+    "$ROCKSDB_FUSE" --dbpath="$store/d" -f "$base" >>"$work/log" 2>&1 &
+    ;;
   passthrough_hp)
     "$PASSTHROUGH_HP" --foreground --nopassthrough "$store/d" "$base" \
       >>"$work/log" 2>&1 &
@@ -186,6 +199,12 @@ group_fio() {
   if [ -z "$has_fio" ]; then
     return 0
   fi
+  job seq-write-1M-random-bytes+fsync write mib --rw=write --bs=1M \
+    --end_fsync=1 --buffer_compress_percentage=0
+  rm -f "$at/fio.dat"
+  job write-512 write iops --rw=write --bs=512 --size=16M
+  rm -f "$at/fio.dat"
+  sync
   job seq-write-1M+fsync write mib --rw=write --bs=1M --end_fsync=1
   cold
   job seq-read-1M-cold read mib --rw=read --bs=1M
