@@ -108,7 +108,7 @@ prepare() {
     ;;
   ntfs-3g)
     truncate -s 8G "$store/img"
-    mkntfs -Q -q -F "$store/img" >/dev/null
+    mkntfs -Q -q -F "$store/img" >>"$work/log" 2>&1
     ;;
   host | passthrough_hp | rocksdb-fuse) mkdir "$store/d" ;;
   esac
