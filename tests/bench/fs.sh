@@ -25,6 +25,8 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/bench/lib.sh
+. "$here/lib.sh"
 TINYLSMFS=${TINYLSMFS:-./tinylsmfs}
 rounds=3 files=20000 mib=512 secs=5 groups=fio,meta dir='' raw=''
 
@@ -130,8 +132,8 @@ attach() {
   ntfs-3g)
     ntfs-3g -o big_writes,no_detach "$store/img" "$base" >>"$work/log" 2>&1 &
     ;;
-  rocksdb-fuse)
-    "$ROCKSDB_FUSE" --dbpath="$store/d" -f "$base" >>"$work/log" 2>&1 &
+  rocksdb-fuse) # goes into the background whatever it is told
+    "$ROCKSDB_FUSE" --dbpath="$store/d" -f "$base" >>"$work/log" 2>&1 || true
     ;;
   passthrough_hp)
     "$PASSTHROUGH_HP" --foreground --nopassthrough "$store/d" "$base" \
@@ -139,20 +141,27 @@ attach() {
     ;;
   esac
   pid=$!
+  [ "$contender" != rocksdb-fuse ] ||
+    pid=$(pgrep -nf -- "--dbpath=$store/d -f" || true)
   at=$base
   for ((i = 0; i < 300; i++)); do
     mountpoint -q "$base" && return 0
-    kill -0 "$pid" 2>/dev/null || break
+    if [ -z "$pid" ] || ! kill -0 "$pid" 2>/dev/null; then
+      break
+    fi
     sleep 0.1
   done
   echo "fs.sh: $contender does not mount:" >&2
   tail -n 5 "$work/log" >&2
+  keep mount - ''
   return 1
 }
 
 detach() {
   [ -n "$pid" ] || return 0
-  umount "$base"
+  if mountpoint -q "$base"; then
+    umount "$base"
+  fi
   wait_end
 }
 
@@ -160,8 +169,9 @@ cold() {
   detach
   sync
   echo 3 >/proc/sys/vm/drop_caches
-  attach
+  attach || return
   echo 3 >/proc/sys/vm/drop_caches
+  touch_memory
 }
 
 # ---- measuring ------------------------------------------------------------------
@@ -206,9 +216,9 @@ group_fio() {
   rm -f "$at/fio.dat"
   sync
   job seq-write-1M+fsync write mib --rw=write --bs=1M --end_fsync=1
-  cold
+  cold || return 0
   job seq-read-1M-cold read mib --rw=read --bs=1M
-  cold
+  cold || return 0
   job rand-read-4K-cold read iops --rw=randread "${timed[@]}"
   job rand-read-4K-direct read iops --rw=randread --direct=1 "${timed[@]}"
   job rand-read-4K-direct-4-jobs read iops --rw=randread --direct=1 \
@@ -241,28 +251,19 @@ group_meta() {
   ops stat-warm rate stat "$files" 0
   ops getattr-p50 p50 getattr 20000 0
   ops lookup-missing-p50 p50 missing "$files" 0
-  cold
+  cold || return 0
   ops stat-cold rate stat "$files" 0
-  cold
+  cold || return 0
   ops ls-l-cold rate list "$files" 0
   ops rename rate rename "$files" 0
   "$fsops" rename "$at/ops" "$files" 0 >/dev/null
   ops unlink rate unlink "$files" 0
   ops tree-create-4K rate create "$small" 100 4096
-  cold
+  cold || return 0
   ops tree-ls-l-cold rate list "$small" 100 4096
-  cold
+  cold || return 0
   ops tree-read-cold rate read "$small" 100 4096
   ops tree-unlink rate unlink "$small" 100 4096
-}
-
-machine() {
-  local cpu
-  cpu=$(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)
-  echo "${cpu:-unknown processor}, $(nproc) cores," \
-    "$(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)," \
-    "Linux $(uname -r), host $(findmnt -n -o FSTYPE -T "$work")," \
-    "load $(cut -d' ' -f1 /proc/loadavg) at the start"
 }
 
 table() {
@@ -283,6 +284,7 @@ table() {
       if (ours <= 0 || theirs <= 0) return "-"
       return sprintf("%.2f", unit == "us" ? theirs / ours : ours / theirs)
     }
+    $3 == "mount" { next }
     $5 != "failed" { all[$2, $3] = all[$2, $3] " " $5 }
     !($3 in unit) { unit[$3] = $4; row[++rows] = $3 }
     END {
@@ -322,8 +324,10 @@ for ((round = 1; round <= rounds; round++)); do
       [ ! -t 2 ] || printf '\rround %d, %s, %s\033[K' "$round" "$group" \
         "$contender" >&2
       prepare
-      attach
-      "group_$group"
+      touch_memory
+      if attach; then
+        "group_$group"
+      fi
       detach
       rm -rf "$store"
       sync

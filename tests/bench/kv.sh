@@ -24,6 +24,8 @@
 # comparison.
 set -euo pipefail
 
+# shellcheck source=tests/bench/lib.sh
+. "$(dirname "$0")/lib.sh"
 TINYLSM=${TINYLSM:-./tinylsm}
 rounds=3 num=1000000 value=100 sets=fill,read,threads,sync,large,del
 dir='' raw=''
@@ -191,23 +193,6 @@ set_del() {
   load
   run deleterandom deleterandom
   run readseq-after-deletes readseq
-}
-
-# The host of a virtual machine takes back memory that has lain free for a
-# while, and who is first to use it again pays for that: nobody does here.
-touch_memory() {
-  dd if=/dev/zero of="$work/touched" bs=1M count=1536 status=none 2>/dev/null ||
-    true
-  rm -f "$work/touched"
-}
-
-machine() {
-  local cpu
-  cpu=$(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)
-  echo "${cpu:-unknown processor}, $(nproc) cores," \
-    "$(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)," \
-    "Linux $(uname -r), $(findmnt -n -o FSTYPE -T "$work")," \
-    "load $(cut -d' ' -f1 /proc/loadavg) at the start"
 }
 
 # Medians and ratios; the first peer is what the others are compared with.
