@@ -118,6 +118,22 @@ static inline int slice_cmp_head(const void *bytes, size_t n,
 }
 
 /* What comes after the first n bytes, of which there are so many. */
+/*
+ * *to = *from, as two words. Compilers copy both at once, and a load of 16
+ * bytes that were just stored as twice 8 has to wait until they are in the
+ * first-level cache; in a scan that is a tenth of the time.
+ */
+static inline void slice_copy(struct lsm_slice *to,
+			      const struct lsm_slice *from)
+{
+	const void *data = from->data;
+	size_t len = from->len;
+
+	__asm__("" : "+r"(data), "+r"(len));
+	to->data = data;
+	to->len = len;
+}
+
 static inline struct lsm_slice slice_skip(struct lsm_slice k, size_t n)
 {
 	return lsm_slice((const uint8_t *)k.data + n, k.len - n);

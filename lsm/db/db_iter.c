@@ -142,8 +142,8 @@ static int show(struct lsm_iter *it)
 					"does not know"));
 	it->resolved = false;
 	it->value_err = 0;
-	it->key = m->key;
-	it->value = m->value;
+	slice_copy(&it->key, &m->key);
+	slice_copy(&it->value, &m->value);
 	it->direction = FORWARD;
 	it->valid = true;
 	return 0;

@@ -16,39 +16,19 @@ static int cover_memtable(void *arg, struct lsm_slice key, uint64_t seq,
 	return 0;
 }
 
-static int grow_sources(struct version_iters *s)
-{
-	size_t cap = s->cap ? 2 * s->cap : 8;
-	struct iter **iters = reallocarray(s->iters, cap, sizeof(*iters));
-	struct cover_source *covers;
-
-	if (!iters)
-		return -ENOMEM;
-	s->iters = iters;
-	covers = reallocarray(s->covers, cap, sizeof(*covers));
-	if (!covers)
-		return -ENOMEM;
-	s->covers = covers;
-	s->cap = cap;
-	return 0;
-}
-
 /* Memtables without anything visible are left out: what enters them later is
  * newer than the iterator. */
 static int add_memtables(struct superversion *sv, struct version_iters *s)
 {
-	int err;
+	int err = version_iters_reserve(s, sv->mem_count);
 
+	if (err)
+		return err;
 	for (unsigned i = 0; i < sv->mem_count; i++) {
 		struct memtable *m = sv->mems[i]->table;
 
 		if (memtable_empty(m))
 			continue;
-		if (s->count == s->cap) {
-			err = grow_sources(s);
-			if (err)
-				return err;
-		}
 		s->iters[s->count] = memtable_iter(m);
 		if (!s->iters[s->count])
 			return -ENOMEM;
@@ -82,9 +62,11 @@ static int open_sources(struct lsm_iter *it, bool no_fill_cache)
 {
 	struct sst_iter_options so = {.fill_cache = !no_fill_cache,
 				      .ahead = true};
-	struct version_iters s = {0};
-	int err = add_memtables(it->sv, &s);
+	struct version_iters s;
+	int err;
 
+	version_iters_init(&s);
+	err = add_memtables(it->sv, &s);
 	if (!err)
 		err = version_add_iters(it->sv->version, &so,
 					buf_slice(&it->lower),
@@ -99,8 +81,7 @@ static int open_sources(struct lsm_iter *it, bool no_fill_cache)
 		for (size_t i = 0; i < s.count; i++)
 			iter_free(s.iters[i]);
 	}
-	free(s.iters);
-	free(s.covers);
+	version_iters_release(&s);
 	return err;
 }
 

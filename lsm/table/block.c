@@ -89,33 +89,34 @@ static int find_restart(const struct block *b, struct lsm_slice key,
 	return 0;
 }
 
-int block_lookup(const struct block *b, struct lsm_slice key, uint64_t tag,
-		 uint64_t *found_tag, struct lsm_slice *value)
+/* An entry that a search ended on. */
+struct place {
+	const uint8_t *at, *next;
+	struct block_entry e;
+	bool equal; /* its key is the wanted one */
+};
+
+/*
+ * The first entry from off on that does not come before (key, tag). 1, 0 or
+ * -EUCLEAN.
+ *
+ * No key is put together. Every entry walked over lies before the wanted one
+ * and agrees with its key in `matched` bytes. One that shares more with its
+ * predecessor differs from the wanted key just where the predecessor did; any
+ * other is compared from where it departs. So the entry that is found has its
+ * shared bytes in common with the wanted key.
+ */
+static inline int find_entry(const struct block *b, uint32_t off,
+			     struct lsm_slice key, uint64_t tag,
+			     struct place *at)
 {
 	const uint8_t *want = key.data, *end = b->data + b->limit;
 	const uint8_t *p, *next;
-	uint32_t restart, off, ahead;
 	size_t matched = 0;
 
-	if (!b->restart_count)
-		return 0;
-	if (find_restart(b, key, tag, &restart))
-		return -EUCLEAN;
-	off = restart_offset(b, restart);
-	if (off >= b->limit)
-		return -EUCLEAN;
-	for (ahead = 64; ahead < PREFETCH_BYTES; ahead += 64)
-		prefetch(b, off + ahead);
-	/*
-	 * No key is put together. Every entry walked over lies before the
-	 * wanted key and agrees with it in `matched` bytes. One that shares
-	 * more with its predecessor differs from the wanted key just where
-	 * the predecessor did; any other is compared from where it departs.
-	 */
 	for (p = b->data + off; p < end; p = next) {
-		struct block_entry e;
 		size_t n, m, len;
-		uint64_t t;
+		struct block_entry e;
 
 		next = block_entry_decode(p, end, &e);
 		if (!next)
@@ -127,24 +128,61 @@ int block_lookup(const struct block *b, struct lsm_slice key, uint64_t tag,
 			n = e.unshared;
 		m = bytes_common(e.key, want + e.shared, n);
 		matched = e.shared + m;
+		at->equal = false;
 		if (m < n) {
-			if (e.key[m] > want[matched])
-				return 0;
-			continue;
+			if (e.key[m] < want[matched])
+				continue;
+		} else {
+			len = (size_t)e.shared + e.unshared;
+			if (len < key.len)
+				continue;
+			at->equal = len == key.len;
+			if (at->equal && get_le64(e.key + e.unshared) > tag)
+				continue;
 		}
-		len = (size_t)e.shared + e.unshared;
-		if (len > key.len)
-			return 0;
-		if (len < key.len)
-			continue;
-		t = get_le64(e.key + e.unshared);
-		if (t > tag)
-			continue;
-		*found_tag = t;
-		*value = lsm_slice(e.key + e.unshared + 8, e.value_len);
+		at->at = p;
+		at->next = next;
+		at->e = e;
 		return 1;
 	}
 	return 0;
+}
+
+/* Where the restart interval begins that (key, tag) lies in; it is asked from
+ * memory. 1, 0 or -EUCLEAN. */
+static inline int find_interval(const struct block *b, struct lsm_slice key,
+				uint64_t tag, uint32_t *off)
+{
+	uint32_t restart, ahead;
+
+	if (!b->restart_count)
+		return 0;
+	if (find_restart(b, key, tag, &restart))
+		return -EUCLEAN;
+	*off = restart_offset(b, restart);
+	if (*off >= b->limit)
+		return -EUCLEAN;
+	for (ahead = 64; ahead < PREFETCH_BYTES; ahead += 64)
+		prefetch(b, *off + ahead);
+	return 1;
+}
+
+int block_lookup(const struct block *b, struct lsm_slice key, uint64_t tag,
+		 uint64_t *found_tag, struct lsm_slice *value)
+{
+	struct place at;
+	uint32_t off;
+	int r = find_interval(b, key, tag, &off);
+
+	if (r > 0)
+		r = find_entry(b, off, key, tag, &at);
+	if (r <= 0)
+		return r;
+	if (!at.equal)
+		return 0;
+	*found_tag = get_le64(at.e.key + at.e.unshared);
+	*value = lsm_slice(at.e.key + at.e.unshared + 8, at.e.value_len);
+	return 1;
 }
 
 void block_cursor_release(struct block_cursor *c)
@@ -154,35 +192,71 @@ void block_cursor_release(struct block_cursor *c)
 	c->back = NULL;
 	c->back_cap = 0;
 	c->back_valid = false;
+	if (c->key != c->short_key)
+		free(c->key);
+	c->key = NULL;
+}
+
+int block_cursor_grow(struct block_cursor *c, uint64_t len)
+{
+	uint8_t *key;
+
+	if (len > LSM_KEY_MAX)
+		return -EUCLEAN;
+	/* once for all */
+	key = malloc(LSM_KEY_MAX + 16);
+	if (!key)
+		return -ENOMEM;
+	memcpy(key, c->key, c->key_cap);
+	if (c->key_at == c->key)
+		c->key_at = key;
+	c->key = key;
+	c->key_cap = LSM_KEY_MAX;
+	return 0;
 }
 
 int block_cursor_seek(struct block_cursor *c, struct lsm_slice key,
 		      uint64_t tag)
 {
-	uint32_t restart, off;
+	struct place at;
+	uint32_t off;
+	uint64_t len;
 	int r;
 
 	c->back_valid = false;
 	c->key_at = c->key;
-	if (!c->b.restart_count)
-		return 0;
-	if (find_restart(&c->b, key, tag, &restart))
-		return -EUCLEAN;
-	off = restart_offset(&c->b, restart);
-	if (off >= c->b.limit)
-		return -EUCLEAN;
-	c->key_len = 0;
-	r = block_cursor_load(c, c->b.data + off);
-	while (r > 0 && entry_cmp(block_cursor_key(c), c->tag, key, tag) < 0)
-		r = block_cursor_load(c, c->next);
-	return r;
+	c->entry = c->next = NULL;
+	r = find_interval(&c->b, key, tag, &off);
+	if (r > 0)
+		r = find_entry(&c->b, off, key, tag, &at);
+	if (r <= 0)
+		return r;
+	len = (uint64_t)at.e.shared + at.e.unshared;
+	r = len > c->key_cap ? block_cursor_grow(c, len) : 0;
+	if (r)
+		return r;
+	c->key_len = (uint32_t)len;
+	memcpy(c->key, key.data, at.e.shared);
+	memcpy(c->key + at.e.shared, at.e.key, at.e.unshared);
+	c->tag = get_le64(at.e.key + at.e.unshared);
+	c->value = lsm_slice(at.e.key + at.e.unshared + 8, at.e.value_len);
+	c->entry = at.at;
+	c->next = at.next;
+	c->newest = false;
+	return 1;
 }
 
-void block_cursor_turn(struct block_cursor *c)
+int block_cursor_turn(struct block_cursor *c)
 {
+	int err =
+		c->key_len > c->key_cap ? block_cursor_grow(c, c->key_len) : 0;
+
+	if (err)
+		return err;
 	memcpy(c->key, c->key_at, c->key_len);
 	c->key_at = c->key;
 	c->back_valid = false;
+	return 0;
 }
 
 /* Room for one more entry, and for a key of the greatest length and what copies

@@ -135,10 +135,13 @@ struct block_back {
 	bool newest;
 };
 
+/* Keys up to that need no memory of their own. */
+#define BLOCK_CURSOR_KEY 240
+
 /*
  * A position in a block. Start with block_cursor_set(); all moves return 1 (on
  * an entry), 0 (off the end; the cursor is then nowhere) or a negative error
- * (-EUCLEAN, moving back also -ENOMEM).
+ * (-EUCLEAN, -ENOMEM). Not to be copied.
  */
 struct block_cursor {
 	struct block b;
@@ -146,7 +149,8 @@ struct block_cursor {
 	uint64_t tag;
 	struct lsm_slice value;
 	const uint8_t *key_at; /* in key, or in back_keys */
-	uint32_t key_len;
+	uint32_t key_len, key_cap;
+	uint8_t *key; /* short_key, or memory; NULL before the first block */
 	/* The entry before has another key. After block_cursor_next(): exactly;
 	 * after block_cursor_prev(): at least if it says so. */
 	bool newest;
@@ -157,8 +161,8 @@ struct block_cursor {
 	size_t back_at, back_count, back_cap;
 	struct block_back *back;
 	struct buf back_keys;
-	/* with room for copies of 16 bytes at a time */
-	uint8_t key[LSM_KEY_MAX + 16];
+	/* with room for copies of 16 bytes at a time, as key has */
+	uint8_t short_key[BLOCK_CURSOR_KEY + 16];
 };
 
 /* Without *b: nowhere. The cursor's memory is kept for the next block; it was
@@ -169,12 +173,20 @@ static inline void block_cursor_set(struct block_cursor *c,
 	c->b = *b;
 	c->entry = c->next = NULL;
 	c->back_valid = false;
+	if (!c->key) {
+		c->key = c->short_key;
+		c->key_cap = BLOCK_CURSOR_KEY;
+	}
 	c->key_at = c->key;
 }
 void block_cursor_release(struct block_cursor *c);
+/* Room for a key of len bytes, more than there is. 0, -ENOMEM, or -EUCLEAN when
+ * no key is that long. */
+int block_cursor_grow(struct block_cursor *c, uint64_t len);
 
 /* Decodes the entry at p, given that c->key holds the key before it. */
-static inline int block_cursor_load(struct block_cursor *c, const uint8_t *p)
+static inline __attribute__((always_inline)) int
+block_cursor_load(struct block_cursor *c, const uint8_t *p)
 {
 	const uint8_t *end = c->b.data + c->b.limit;
 	struct block_entry e;
@@ -183,9 +195,14 @@ static inline int block_cursor_load(struct block_cursor *c, const uint8_t *p)
 	if (p == end)
 		return 0;
 	next = block_entry_decode(p, end, &e);
-	if (!next || e.shared > c->key_len ||
-	    (uint64_t)e.shared + e.unshared > LSM_KEY_MAX)
+	if (!next || e.shared > c->key_len)
 		return -EUCLEAN;
+	if (__builtin_expect((uint64_t)e.shared + e.unshared > c->key_cap, 0)) {
+		int err = block_cursor_grow(c, (uint64_t)e.shared + e.unshared);
+
+		if (err)
+			return err;
+	}
 	/* Of equal keys the second is all shared, or stands at a restart. */
 	c->newest = e.shared + e.unshared != c->key_len ||
 		    (e.unshared &&
@@ -202,13 +219,17 @@ static inline int block_cursor_load(struct block_cursor *c, const uint8_t *p)
 	return 1;
 }
 
-/* Turns from walking backward to walking forward. */
-void block_cursor_turn(struct block_cursor *c);
+/* Turns from walking backward to walking forward. 0 or -ENOMEM. */
+int block_cursor_turn(struct block_cursor *c);
 
 static inline int block_cursor_next(struct block_cursor *c)
 {
-	if (__builtin_expect(c->back_valid, 0))
-		block_cursor_turn(c);
+	if (__builtin_expect(c->back_valid, 0)) {
+		int err = block_cursor_turn(c);
+
+		if (err)
+			return err;
+	}
 	return block_cursor_load(c, c->next);
 }
 

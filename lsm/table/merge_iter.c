@@ -91,9 +91,9 @@ static inline void show(struct merge_iter *m)
 		return;
 	}
 	top = m->heap[0].it;
-	m->base.key = top->key;
+	slice_copy(&m->base.key, &top->key);
 	m->base.tag = top->tag;
-	m->base.value = top->value;
+	slice_copy(&m->base.value, &top->value);
 	m->base.valid = true;
 }
 

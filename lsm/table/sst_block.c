@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "lsm/base/compress.h"
+#include "lsm/base/epoch.h"
 #include "lsm/table/read_around.h"
 #include "lsm/table/stored.h"
 
@@ -257,6 +258,34 @@ static int check_mapped(struct sst_reader *r, const struct sst_handle *h,
 	return 0;
 }
 
+/* Block i if it is in the cache; good until the caller unpins. */
+static struct cache_entry *find_cached(struct sst_reader *r, uint32_t i,
+				       const struct sst_handle *h)
+{
+	struct cache_entry *e = cache_slot_find(r->cache, &r->slots[i]);
+
+	if (e)
+		return e;
+	e = cache_find(r->cache, r->number, h->offset);
+	if (e)
+		cache_slot_fill(r->cache, e, &r->slots[i]);
+	return e;
+}
+
+/* The same with a reference. */
+static struct cache_entry *get_cached(struct sst_reader *r, uint32_t i,
+				      const struct sst_handle *h)
+{
+	struct cache_entry *e;
+
+	epoch_pin();
+	e = find_cached(r, i, h);
+	if (e && !cache_ref(e))
+		e = NULL;
+	epoch_unpin();
+	return e;
+}
+
 int sst_view_cached(struct sst_reader *r, uint32_t i, struct sst_view *v)
 {
 	struct sst_handle h = sst_index_handle(&r->index, i);
@@ -267,14 +296,8 @@ int sst_view_cached(struct sst_reader *r, uint32_t i, struct sst_view *v)
 			return -EAGAIN;
 		return view_map(r, &h, v);
 	}
-	e = cache_slot_find(r->cache, &r->slots[i]);
-	if (!e) {
-		e = cache_find(r->cache, r->number, h.offset);
-		if (!e)
-			return -EAGAIN;
-		cache_slot_fill(r->cache, e, &r->slots[i]);
-	}
-	return view_entry(r, &h, e, v);
+	e = find_cached(r, i, &h);
+	return e ? view_entry(r, &h, e, v) : -EAGAIN;
 }
 
 int sst_view_get(struct sst_reader *r, uint32_t i, bool verify,
@@ -296,7 +319,7 @@ int sst_view_get(struct sst_reader *r, uint32_t i, bool verify,
 		}
 		return view_map(r, &h, v);
 	}
-	e = cache_get(r->cache, r->number, h.offset);
+	e = get_cached(r, i, &h);
 	if (e) {
 		err = view_entry(r, &h, e, v);
 		if (err)

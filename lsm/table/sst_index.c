@@ -47,7 +47,7 @@ static int measure(struct block_cursor *c, struct sizes *s, const char **why)
 		s->key_bytes += key.len;
 		s->tags |= c->tag != 0;
 	}
-	if (r < 0)
+	if (r == -EUCLEAN)
 		*why = "index entry cannot be decoded";
 	return r;
 }
@@ -133,28 +133,25 @@ static int allocate(struct sst_index *ix, const struct sizes *s,
 int sst_index_build(struct sst_index *ix, const struct block *b,
 		    uint64_t data_bytes, const char **why)
 {
-	struct block_cursor *c = calloc(1, sizeof(*c));
+	struct block_cursor c = {0};
 	struct sizes s = {0};
 	uint32_t *part;
 	int err;
 
 	memset(ix, 0, sizeof(*ix));
-	if (!c)
-		return -ENOMEM;
-	block_cursor_set(c, b);
-	err = measure(c, &s, why);
+	block_cursor_set(&c, b);
+	err = measure(&c, &s, why);
 	if (!err)
 		err = allocate(ix, &s, &part, why);
 	if (!err)
-		err = fill(ix, c, data_bytes, why);
+		err = fill(ix, &c, data_bytes, why);
 	if (!err)
 		key_numbers_divide(&ix->numbers, part);
 	else
 		sst_index_release(ix);
 	buf_release(&s.first);
 	buf_release(&s.last);
-	block_cursor_release(c);
-	free(c);
+	block_cursor_release(&c);
 	return err;
 }
 

@@ -81,6 +81,12 @@ static int corrupt(struct sst_iter *it)
 				 "entry cannot be decoded");
 }
 
+/* The cursor said err. */
+static void fail_entry(struct sst_iter *it, int err)
+{
+	fail(it, err == -EUCLEAN ? corrupt(it) : err);
+}
+
 /* ---- blocks ---------------------------------------------------------------
  */
 
@@ -382,7 +388,7 @@ static inline void show(struct sst_iter *it)
 {
 	it->base.key = block_cursor_key(&it->c);
 	it->base.tag = it->c.tag;
-	it->base.value = it->c.value;
+	slice_copy(&it->base.value, &it->c.value);
 	it->base.valid = true;
 	if (__builtin_expect(it->mapped, 0) && sst_view_lost(it->r, &it->view))
 		fail(it, -EIO);
@@ -410,7 +416,7 @@ static void enter_forward(struct sst_iter *it, uint32_t i, bool on)
 			return;
 		}
 		if (r < 0) {
-			fail(it, corrupt(it));
+			fail_entry(it, r);
 			return;
 		}
 	}
@@ -424,11 +430,11 @@ static void enter_backward(struct sst_iter *it, uint32_t i)
 
 	while (i-- > 0) {
 		r = load(it, i);
-		if (!r) {
-			r = block_cursor_last(&it->c);
-			if (r == -EUCLEAN)
-				r = corrupt(it);
+		if (r) {
+			fail(it, r);
+			return;
 		}
+		r = block_cursor_last(&it->c);
 		if (r > 0) {
 			if (!it->private)
 				hint_next(it, i, true);
@@ -437,7 +443,7 @@ static void enter_backward(struct sst_iter *it, uint32_t i)
 			return;
 		}
 		if (r < 0) {
-			fail(it, r);
+			fail_entry(it, r);
 			return;
 		}
 	}
@@ -455,7 +461,7 @@ static void iter_next_op(struct iter *base)
 	} else if (!r) {
 		enter_forward(it, it->at + 1, true);
 	} else {
-		fail(it, corrupt(it));
+		fail_entry(it, r);
 	}
 }
 
@@ -470,7 +476,7 @@ static void iter_prev_op(struct iter *base)
 	} else if (!r) {
 		enter_backward(it, it->at);
 	} else {
-		fail(it, r == -EUCLEAN ? corrupt(it) : r);
+		fail_entry(it, r);
 	}
 }
 
@@ -513,7 +519,7 @@ static void iter_seek_op(struct iter *base, struct lsm_slice key, uint64_t tag)
 		enter_forward(it, i + 1,
 			      false); /* the index key was a longer way */
 	else
-		fail(it, corrupt(it));
+		fail_entry(it, r);
 }
 
 static void iter_seek_for_prev_op(struct iter *base, struct lsm_slice key,
@@ -559,7 +565,7 @@ struct iter *sst_reader_iter(struct sst_reader *r,
 	if (!it)
 		return NULL;
 	/* all but the key buffer, which is the larger part */
-	memset(it, 0, offsetof(struct sst_iter, c.key));
+	memset(it, 0, offsetof(struct sst_iter, c.short_key));
 	it->base.ops = &sst_iter_ops;
 	it->base.tells = true;
 	it->r = r;

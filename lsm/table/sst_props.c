@@ -37,7 +37,7 @@ each_entry(struct sst_reader *r, const struct sst_handle *h, const char *what,
 	   int (*fn)(void *arg, struct lsm_slice key, struct lsm_slice value),
 	   void *arg)
 {
-	struct block_cursor *c = NULL;
+	struct block_cursor c = {0};
 	struct block b;
 	uint8_t *data = NULL;
 	size_t len;
@@ -50,24 +50,21 @@ each_entry(struct sst_reader *r, const struct sst_handle *h, const char *what,
 					"block has an impossible head");
 		goto out;
 	}
-	c = calloc(1, sizeof(*c));
-	if (!c) {
-		err = -ENOMEM;
-		goto out;
-	}
-	block_cursor_set(c, &b);
-	for (at = block_cursor_first(c); at > 0; at = block_cursor_next(c)) {
-		err = fn(arg, block_cursor_key(c), c->value);
+	block_cursor_set(&c, &b);
+	for (at = block_cursor_first(&c); at > 0; at = block_cursor_next(&c)) {
+		err = fn(arg, block_cursor_key(&c), c.value);
 		if (err == -EUCLEAN)
 			err = sst_block_corrupt(r, h->offset, what);
 		if (err)
 			goto out;
 	}
-	if (at < 0)
+	if (at == -EUCLEAN)
 		err = sst_block_corrupt(r, h->offset,
 					"entry cannot be decoded");
+	else if (at < 0)
+		err = at;
 out:
-	free(c);
+	block_cursor_release(&c);
 	free(data);
 	return err;
 }

@@ -17,6 +17,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lsm/base/epoch.h"
 #include "lsm/tree/level_iter.h"
@@ -32,6 +33,10 @@ struct level_iter {
 	struct table_cache *tc;
 	struct table_file **files;
 	size_t count;
+	/* Of the whole level, of which files is what begins at first; or NULL.
+	 */
+	const struct level_bounds *bounds;
+	size_t first;
 	struct sst_iter_options options;
 	uint32_t window;    /* how far child reads ahead, for the next one */
 	size_t at;          /* the table that child is of */
@@ -45,6 +50,11 @@ static size_t find(const struct level_iter *l, struct lsm_slice key)
 {
 	size_t low = 0, high = l->count;
 
+	if (l->bounds) {
+		low = level_bounds_find(l->bounds, key);
+		low = low < l->first ? 0 : low - l->first;
+		return low < high ? low : high;
+	}
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
@@ -97,9 +107,9 @@ static void show(struct level_iter *l)
 	l->it.valid = c->valid;
 	l->it.err = c->err;
 	if (c->valid) {
-		l->it.key = c->key;
+		slice_copy(&l->it.key, &c->key);
 		l->it.tag = c->tag;
-		l->it.value = c->value;
+		slice_copy(&l->it.value, &c->value);
 		l->it.newest = c->newest;
 	}
 }
@@ -349,24 +359,46 @@ int level_iter_cover(void *arg, struct lsm_slice key, uint64_t seq,
 
 /* ---- a scan's iterators ------------------------------------------------- */
 
-static int reserve(struct version_iters *v, size_t extra)
+void version_iters_init(struct version_iters *v)
+{
+	v->iters = v->few_iters;
+	v->covers = v->few_covers;
+	v->count = 0;
+	v->cap = VERSION_ITERS_FEW;
+}
+
+int version_iters_reserve(struct version_iters *v, size_t extra)
 {
 	size_t need = v->count + extra;
+	bool few = v->iters == v->few_iters;
 	struct cover_source *covers;
 	struct iter **iters;
 
 	if (need <= v->cap)
 		return 0;
-	iters = reallocarray(v->iters, need, sizeof(*iters));
+	iters = reallocarray(few ? NULL : v->iters, need, sizeof(*iters));
 	if (!iters)
 		return -ENOMEM;
+	if (few)
+		memcpy(iters, v->iters, v->count * sizeof(*iters));
 	v->iters = iters;
-	covers = reallocarray(v->covers, need, sizeof(*covers));
+	few = v->covers == v->few_covers;
+	covers = reallocarray(few ? NULL : v->covers, need, sizeof(*covers));
 	if (!covers)
 		return -ENOMEM;
+	if (few)
+		memcpy(covers, v->covers, v->count * sizeof(*covers));
 	v->covers = covers;
 	v->cap = need;
 	return 0;
+}
+
+void version_iters_release(struct version_iters *v)
+{
+	if (v->iters != v->few_iters)
+		free(v->iters);
+	if (v->covers != v->few_covers)
+		free(v->covers);
 }
 
 static int table_cover(void *arg, struct lsm_slice key, uint64_t seq,
@@ -429,6 +461,23 @@ static bool none_holds(struct version *v, struct table_file **files, size_t n,
 	return none;
 }
 
+/* The tables of a level of v from first up to end. */
+static struct iter *part_of_level(struct version *v, unsigned level,
+				  size_t first, size_t end,
+				  const struct sst_iter_options *o)
+{
+	struct iter *it = level_iter_new(v->vs->tables, v->level[level] + first,
+					 end - first, o);
+
+	if (it) {
+		struct level_iter *l = (struct level_iter *)it;
+
+		l->bounds = &v->bounds[level];
+		l->first = first;
+	}
+	return it;
+}
+
 static int add_level(struct version *v, unsigned level,
 		     const struct sst_iter_options *o,
 		     struct version_iters *into)
@@ -448,7 +497,7 @@ static int add_level(struct version *v, unsigned level,
 	if (first >= end || (end - first <= LEAVE_OUT_MAX &&
 			     none_holds(v, files + first, end - first, o)))
 		return 0;
-	it = level_iter_new(v->vs->tables, files + first, end - first, o);
+	it = part_of_level(v, level, first, end, o);
 	if (!it)
 		return -ENOMEM;
 	for (i = first; v->level_ranges[level] && i < end; i++) {
@@ -474,7 +523,7 @@ int version_add_iters(struct version *v, const struct sst_iter_options *o,
 
 	bounded.lower = lower;
 	bounded.upper = upper;
-	err = reserve(into, v->count[0] + LSM_LEVELS - 1);
+	err = version_iters_reserve(into, v->count[0] + LSM_LEVELS - 1);
 	for (i = 0; !err && i < v->count[0]; i++)
 		if (table_file_overlaps(v->level[0][i], lower, upper))
 			err = add_table(v, v->level[0][i], &bounded, into);

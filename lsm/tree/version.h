@@ -173,12 +173,20 @@ struct cover_source {
 		     struct range_cover *out);
 	void *arg;
 };
-/* Start with = {0}. The caller frees the iterators and both arrays. */
+/* Between init and release, which leaves the iterators to the caller; not to be
+ * copied. Few of them take no memory but this. */
+#define VERSION_ITERS_FEW 16
 struct version_iters {
 	struct iter **iters;
 	struct cover_source *covers;
 	size_t count, cap;
+	struct iter *few_iters[VERSION_ITERS_FEW];
+	struct cover_source few_covers[VERSION_ITERS_FEW];
 };
+void version_iters_init(struct version_iters *v);
+/* Room for so many more. 0 or -ENOMEM. */
+int version_iters_reserve(struct version_iters *v, size_t extra);
+void version_iters_release(struct version_iters *v);
 /* 0 or -errno, and then *into holds what it held before the call. Does not
  * need vs->mutex; may read tables. */
 int version_add_iters(struct version *v, const struct sst_iter_options *o,

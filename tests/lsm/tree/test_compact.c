@@ -51,6 +51,16 @@ static struct lsm_slice key_of(int i, char out[16])
 	return lsm_slice(out, (size_t)snprintf(out, 16, "key%05d", i));
 }
 
+/* The other way round; nothing ends the bytes of a key. */
+static int number_of(struct lsm_slice key)
+{
+	char text[16] = {0};
+
+	ck_assert_uint_eq(key.len, 8);
+	memcpy(text, key.data, key.len);
+	return atoi(text + 3);
+}
+
 static struct lsm_slice value_of(int i, char out[128])
 {
 	int n = snprintf(out, 128, "value %d ", i);
@@ -255,7 +265,7 @@ static void assert_get(int key, uint64_t at, unsigned flags)
 static void scan(uint64_t at, bool backward, int from, int to, int out[KEYS])
 {
 	const struct sst_iter_options o = {.fill_cache = true};
-	struct version_iters its = {0};
+	struct version_iters its;
 	char a[16], b[16];
 	struct lsm_slice lower = key_of(from, a), upper = key_of(to, b);
 	uint64_t best[KEYS] = {0};
@@ -263,6 +273,7 @@ static void scan(uint64_t at, bool backward, int from, int to, int out[KEYS])
 
 	for (i = 0; i < KEYS; i++)
 		out[i] = -1;
+	version_iters_init(&its);
 	OK(version_add_iters(t.vs.current, &o, lower, upper, &its));
 	for (i = 0; i < its.count; i++) {
 		struct iter *it = its.iters[i];
@@ -297,9 +308,8 @@ static void scan(uint64_t at, bool backward, int from, int to, int out[KEYS])
 		else
 			iter_seek(it, lower, UINT64_MAX);
 		while (it->valid) {
-			int n = atoi((const char *)it->key.data + 3);
+			int n = number_of(it->key);
 
-			ck_assert_uint_eq(it->key.len, 8);
 			ck_assert(!last.len ||
 				  (entry_cmp(it->key, it->tag, last, last_tag) <
 				   0) == backward);
@@ -323,8 +333,7 @@ static void scan(uint64_t at, bool backward, int from, int to, int out[KEYS])
 		OK(it->err);
 		iter_free(it);
 	}
-	free(its.iters);
-	free(its.covers);
+	version_iters_release(&its);
 }
 
 static void assert_view(uint64_t at)
