@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/recount.h"
 #include "lsm/base/hash.h"
 
 #define FLUSH_BYTES (1u << 20)
@@ -239,8 +240,10 @@ int fs_check(struct fs *fs, const struct fs_check_options *options,
 	if (c.options->repair && fs->read_only)
 		return -EROFS;
 	rwlock_wrlock(&fs->check_lock);
-	if (!fs->read_only)
+	if (!fs->read_only) {
+		recount_all(fs);
 		r = inode_flush_all(fs);
+	}
 	c.nodes = calloc(c.slots, sizeof(*c.nodes));
 	c.batch = lsm_batch_new();
 	c.total_inodes =

@@ -26,6 +26,8 @@ enum check_flags {
 	NODE_ON_WAY = 8,   /* being followed now */
 	NODE_LOST = 16,    /* to be put into lost+found */
 	NODE_DROPPED = 32, /* to be reclaimed: an orphan key was made */
+	/* The record may count too many blocks; the next mount counts. */
+	NODE_UNCOUNTED = 64,
 };
 
 struct check_node {

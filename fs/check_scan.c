@@ -56,16 +56,18 @@ static int scan_global(struct check *c, const struct key_parts *k,
 		}
 		break;
 	case KEY_GLOBAL_ORPHAN:
+	case KEY_GLOBAL_UNCOUNTED:
 		if (k->number == 0 || k->number > INO_MAX) {
-			if (check_found(c, "an orphan with an impossible "
-					   "number"))
+			if (check_found(c, "an orphan or uncounted inode "
+					   "with an impossible number"))
 				check_delete(c, key);
 			break;
 		}
 		n = check_node(c, k->number);
 		if (!n)
 			return -ENOMEM;
-		n->flags |= NODE_ORPHAN;
+		n->flags |= k->type == KEY_GLOBAL_ORPHAN ? NODE_ORPHAN
+							 : NODE_UNCOUNTED;
 		break;
 	default:
 		break;
@@ -399,6 +401,11 @@ static int scan_finish(struct scan *s)
 			return 0;
 		check_put_inode(c, s->ino, &s->rec);
 	} else {
+		n = check_find(c, s->ino);
+		/* That is how it has to be, and the usage is the same. */
+		if (n && (n->flags & NODE_UNCOUNTED) &&
+		    s->blocks < s->rec.blocks)
+			s->blocks = s->rec.blocks;
 		scan_counts(s);
 	}
 	n = check_node(c, s->ino);

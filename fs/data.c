@@ -46,10 +46,11 @@ int blocks_get(struct fs *fs, uint64_t ino, uint64_t first, size_t count,
 	return r;
 }
 
-int block_iter(struct fs *fs, uint64_t ino, uint64_t from, uint64_t to,
-	       struct lsm_iter **out)
+static int block_iter_at(struct fs *fs, const struct lsm_snapshot *at,
+			 uint64_t ino, uint64_t from, uint64_t to,
+			 struct lsm_iter **out)
 {
-	struct lsm_iter_options o = {0};
+	struct lsm_iter_options o = {.snapshot = at};
 	struct key k, k2;
 
 	o.lower = key_block(&k, ino, from);
@@ -57,16 +58,25 @@ int block_iter(struct fs *fs, uint64_t ino, uint64_t from, uint64_t to,
 	return lsm_iter_new(fs->db, &o, out);
 }
 
-/* By walking over their keys, some 100 ns each; values are not read. */
-static int blocks_walk(struct fs *fs, uint64_t ino, uint64_t from, uint64_t to,
-		       uint64_t *count)
+int block_iter(struct fs *fs, uint64_t ino, uint64_t from, uint64_t to,
+	       struct lsm_iter **out)
+{
+	return block_iter_at(fs, NULL, ino, from, to, out);
+}
+
+/* ---- counting ---- */
+
+/* Adds to *count. By walking over their keys, some 50 to 100 ns each; values
+ * are not read. */
+static int add_walked(struct fs *fs, const struct block_set *s, uint64_t from,
+		      uint64_t to, uint64_t *count)
 {
 	struct lsm_iter *it;
 	int r;
 
 	if (from >= to)
 		return 0;
-	r = block_iter(fs, ino, from, to, &it);
+	r = block_iter_at(fs, s->at, s->ino, from, to, &it);
 	if (r)
 		return r;
 	for (r = lsm_iter_first(it); r == 0; r = lsm_iter_next(it))
@@ -75,45 +85,90 @@ static int blocks_walk(struct fs *fs, uint64_t ino, uint64_t from, uint64_t to,
 	return r == LSM_END ? 0 : r;
 }
 
-int blocks_count(struct fs *fs, const struct inode *inode, uint64_t from,
-		 uint64_t to, uint64_t *count)
+int block_set_walk(struct fs *fs, const struct block_set *s, uint64_t from,
+		   uint64_t to, uint64_t *count)
+{
+	*count = 0;
+	return add_walked(fs, s, from, to, count);
+}
+
+/* Is the number known without a look? Then *count. from < to <= s->end */
+static bool is_known(const struct block_set *s, uint64_t from, uint64_t to,
+		     uint64_t *count)
+{
+	if (s->blocks == BLOCKS_UNKNOWN)
+		return false;
+	if (s->blocks >= s->end)
+		*count = to - from;
+	else if (from == 0 && to == s->end)
+		*count = s->blocks;
+	else
+		return false;
+	return true;
+}
+
+int block_set_count(struct fs *fs, const struct block_set *s, uint64_t from,
+		    uint64_t to, uint64_t *count)
 {
 	uint64_t outside = 0;
 	int r;
 
-	if (to > inode->alloc_end)
-		to = inode->alloc_end;
+	if (to > s->end)
+		to = s->end;
 	*count = 0;
-	if (from >= to || inode->rec.blocks == 0)
+	if (from >= to || s->blocks == 0 || is_known(s, from, to, count))
 		return 0;
-	if (inode->rec.blocks >= inode->alloc_end) {
-		*count = to - from;
-		return 0;
-	}
-	if (from == 0 && to == inode->alloc_end) {
-		*count = inode->rec.blocks;
-		return 0;
-	}
 	if (to - from == 1) {
 		struct key k;
 
-		r = lsm_exists(fs->db, NULL, key_block(&k, inode->ino, from));
+		r = lsm_exists(fs->db, s->at, key_block(&k, s->ino, from));
 		if (r == 0)
 			*count = 1;
 		return r < 0 ? r : 0;
 	}
-	if (to - from <= inode->alloc_end / 2)
-		return blocks_walk(fs, inode->ino, from, to, count);
+	if (to - from <= s->end / 2 || s->blocks == BLOCKS_UNKNOWN)
+		return block_set_walk(fs, s, from, to, count);
 	/* The whole is known, so the smaller part is counted. */
-	r = blocks_walk(fs, inode->ino, 0, from, &outside);
+	r = add_walked(fs, s, 0, from, &outside);
 	if (r == 0)
-		r = blocks_walk(fs, inode->ino, to, inode->alloc_end, &outside);
+		r = add_walked(fs, s, to, s->end, &outside);
 	if (r)
 		return r;
-	if (outside > inode->rec.blocks) /* the record is wrong */
-		return blocks_walk(fs, inode->ino, from, to, count);
-	*count = inode->rec.blocks - outside;
+	if (outside > s->blocks) /* the record is wrong */
+		return block_set_walk(fs, s, from, to, count);
+	*count = s->blocks - outside;
 	return 0;
+}
+
+static struct block_set blocks_of(const struct inode *inode)
+{
+	return (struct block_set){
+		.ino = inode->ino,
+		.blocks = inode->uncounted ? BLOCKS_UNKNOWN : inode->rec.blocks,
+		.end = inode->alloc_end};
+}
+
+int blocks_count(struct fs *fs, const struct inode *inode, uint64_t from,
+		 uint64_t to, uint64_t *count)
+{
+	struct block_set s = blocks_of(inode);
+
+	return block_set_count(fs, &s, from, to, count);
+}
+
+bool blocks_count_is_long(const struct fs *fs, const struct inode *inode,
+			  uint64_t from, uint64_t to)
+{
+	struct block_set s = blocks_of(inode);
+	uint64_t count, most;
+
+	if (to > s.end)
+		to = s.end;
+	/* One range at a time: another is counted at once. */
+	if (from >= to || inode->uncounted || is_known(&s, from, to, &count))
+		return false;
+	most = to - from < s.end / 2 ? to - from : s.end - (to - from);
+	return most > fs->count_max && s.blocks > fs->count_max;
 }
 
 /* ---- reading ---- */

@@ -30,17 +30,37 @@ int block_iter(struct fs *fs, uint64_t ino, uint64_t from, uint64_t to,
 /* Reading as fs_read() does, the inode locked and times left alone. */
 ssize_t inode_read(struct fs *fs, struct inode *inode, void *buf, size_t size,
 		   uint64_t offset);
+#define BLOCKS_UNKNOWN UINT64_MAX
+
+/* The blocks of a file, now or as they were. */
+struct block_set {
+	uint64_t ino;
+	uint64_t blocks;               /* so many; BLOCKS_UNKNOWN */
+	uint64_t end;                  /* none from here on */
+	const struct lsm_snapshot *at; /* NULL: now */
+};
+/* How many of the blocks [from, to) are in the set: one after the other, or as
+ * few of them as tell it. */
+int block_set_walk(struct fs *fs, const struct block_set *s, uint64_t from,
+		   uint64_t to, uint64_t *count);
+int block_set_count(struct fs *fs, const struct block_set *s, uint64_t from,
+		    uint64_t to, uint64_t *count);
 /* How many of the blocks [from, to) are stored. The inode is locked. */
 int blocks_count(struct fs *fs, const struct inode *inode, uint64_t from,
 		 uint64_t to, uint64_t *count);
-/* Deletes the blocks [from, to) in t and lowers rec->blocks and the usage by
- * those there were. */
-int txn_delete_blocks(struct txn *t, const struct inode *inode,
-		      struct inode_rec *rec, uint64_t from, uint64_t to);
+/* Might that mean walking over more than fs->count_max blocks? */
+bool blocks_count_is_long(const struct fs *fs, const struct inode *inode,
+			  uint64_t from, uint64_t to);
+/* A range whose blocks are to be counted when they are gone (recount.h): what
+ * follows sets it, recount_commit() wants it. All zero: none. */
+struct block_range {
+	uint64_t from, to;
+};
 /* Sets the file's size in rec, cuts and deletes blocks, lowers *alloc_end. The
  * caller writes rec. */
 int txn_truncate(struct txn *t, const struct inode *inode,
-		 struct inode_rec *rec, uint64_t size, uint64_t *alloc_end);
+		 struct inode_rec *rec, uint64_t size, uint64_t *alloc_end,
+		 struct block_range *later);
 /* Clears setuid, setgid and security.capability, as a write does. */
 void inode_kill_priv(struct txn *t, uint64_t ino, struct inode_rec *rec);
 

@@ -69,6 +69,9 @@ struct fs_options {
 	bool noatime;     /* never update access times */
 	bool strictatime; /* on every read; neither: relatime */
 	unsigned commit_seconds; /* power loss takes at most this; 0: 5 */
+	/* Truncating and punching holes walk over so many blocks before they
+	 * return, to count them; more are counted afterwards. 0: 8192 */
+	unsigned count_max_blocks;
 	/*
 	 * Given to the engine; env, memory_bytes, log and so on. commit is
 	 * filled in from here. compression: what is written until fs_close();
@@ -118,6 +121,9 @@ struct fs_attr {
 	struct stat st;
 	struct timespec btime;
 	uint64_t generation;
+	/* st.st_blocks is too large until it is asked for again: what was cut
+	 * off is still to be counted. Only after fs_setattr() of the size. */
+	bool blocks_to_come;
 };
 
 /*

@@ -27,7 +27,8 @@ struct fs {
 	unsigned units_per_block; /* of 512 bytes */
 	bool read_only, noatime, strictatime;
 	char *path;
-	bool os_disk; /* path is on a disk that statvfs() knows */
+	uint64_t count_max; /* blocks that are counted while somebody waits */
+	bool os_disk;       /* path is on a disk that statvfs() knows */
 	lsm_log_fn log;
 	void *log_arg;
 	enum lsm_log_level log_level;
@@ -44,7 +45,9 @@ struct fs {
 
 	struct mutex flush_mutex;
 	struct mutex dirty_mutex;
-	struct inode *dirty_list; /* protected by dirty_mutex */
+	struct inode *dirty_list;         /* protected by dirty_mutex */
+	struct uncounted *uncounted_list; /* the same */
+	_Atomic unsigned uncounted_count; /* on it, or just taken off */
 
 	struct mutex thread_mutex;
 	struct cond thread_cond;

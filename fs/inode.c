@@ -9,6 +9,7 @@
 #include "fs/acl.h"
 #include "fs/data.h"
 #include "fs/fs_impl.h"
+#include "fs/recount.h"
 
 /* st_size of a directory: something that grows with it. */
 #define DIRECTORY_ENTRY_BYTES 32
@@ -19,7 +20,11 @@ void inode_fill_attr(struct fs *fs, const struct inode *inode,
 		     struct fs_attr *out)
 {
 	const struct inode_rec *r = &inode->rec;
+	const struct uncounted *u = inode->uncounted;
+	uint64_t blocks = r->blocks;
 
+	if (u && u->known)
+		blocks -= u->gone < blocks ? u->gone : blocks;
 	memset(out, 0, sizeof(*out));
 	out->st.st_ino = inode->ino;
 	out->st.st_mode = r->mode;
@@ -31,10 +36,11 @@ void inode_fill_attr(struct fs *fs, const struct inode *inode,
 		(off_t)(S_ISDIR(r->mode) ? r->entries * DIRECTORY_ENTRY_BYTES
 					 : r->size);
 	out->st.st_blksize = fs->block_bytes;
-	out->st.st_blocks = (blkcnt_t)(r->blocks * fs->units_per_block);
+	out->st.st_blocks = (blkcnt_t)(blocks * fs->units_per_block);
 	out->st.st_atim = r->atime;
 	out->st.st_mtim = r->mtime;
 	out->st.st_ctim = r->ctime;
+	out->blocks_to_come = u && !u->known;
 	out->btime = r->btime;
 	out->generation = r->generation;
 }
@@ -137,6 +143,7 @@ static int setattr_locked(struct fs *fs, struct inode *inode,
 {
 	struct inode_rec n = inode->rec;
 	uint64_t alloc_end = inode->alloc_end;
+	struct block_range later = {0};
 	struct txn t;
 	int r = setattr_check(&n, in, set);
 
@@ -164,13 +171,13 @@ static int setattr_locked(struct fs *fs, struct inode *inode,
 	}
 	if (set & FS_SET_SIZE) {
 		r = txn_truncate(&t, inode, &n, (uint64_t)in->st.st_size,
-				 &alloc_end);
+				 &alloc_end, &later);
 		if (r)
 			return r;
 	}
 	setattr_times(&n, in, set);
 	txn_put_inode(&t, inode->ino, &n);
-	r = txn_commit(&t);
+	r = recount_commit(&t, inode, later.from, later.to);
 	if (r)
 		return r;
 	inode->rec = n;

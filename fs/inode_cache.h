@@ -38,6 +38,8 @@
 
 #define CACHE_SHARDS 64
 
+struct uncounted;
+
 struct inode {
 	uint64_t ino; /* constant */
 
@@ -52,6 +54,9 @@ struct inode {
 	bool dirty; /* rec has times that the store does not have */
 	struct inode_rec rec;
 	uint64_t alloc_end; /* no block is stored at or behind this one */
+	/* Blocks that are gone and that rec.blocks still counts (recount.h);
+	 * NULL: none, as after locking unless counting failed. */
+	struct uncounted *uncounted;
 
 	/* protected by fs->dirty_mutex */
 	bool on_dirty_list; /* the list holds a reference */
@@ -95,7 +100,8 @@ void inode_put(struct fs *fs, struct inode *inode);
  * locked. */
 void inode_ref_drop(struct fs *fs, struct inode *inode);
 
-/* 0 with the lock held, or the inode's error without it. */
+/* 0 with the lock held, or the inode's error without it. May have to count
+ * blocks first (recount.h). */
 int inode_rdlock(struct inode *inode);
 int inode_wrlock(struct inode *inode);
 void inode_rdunlock(struct inode *inode);

@@ -9,12 +9,21 @@
  * functions without annotations, and the four that touch the lock say NO_TSA.
  */
 #include "fs/inode_cache.h"
+#include "fs/recount.h"
 
 NO_TSA int inode_rdlock(struct inode *inode)
 {
 	int r;
 
 	rwlock_rdlock(&inode->lock);
+	if (inode->uncounted && !inode->error) {
+		rwlock_rdunlock(&inode->lock);
+		r = inode_wrlock(inode);
+		if (r)
+			return r;
+		rwlock_wrunlock(&inode->lock);
+		rwlock_rdlock(&inode->lock);
+	}
 	r = inode->error;
 	if (r)
 		rwlock_rdunlock(&inode->lock);
@@ -29,6 +38,8 @@ NO_TSA int inode_wrlock(struct inode *inode)
 	r = inode->error;
 	if (r)
 		rwlock_wrunlock(&inode->lock);
+	else if (inode->uncounted)
+		recount_now(inode);
 	return r;
 }
 

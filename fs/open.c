@@ -13,7 +13,11 @@
 #include <unistd.h>
 
 #include "fs/fs_impl.h"
+#include "fs/recount.h"
 #include "fs/writeback.h"
+
+/* Half a millisecond, mostly. */
+#define COUNT_MAX_DEFAULT 8192
 
 #define COMMIT_SECONDS_DEFAULT 5
 #define COMMIT_SECONDS_MAX     86400
@@ -205,6 +209,8 @@ static void fs_init(struct fs *fs, const struct fs_options *options)
 	fs->log = options->engine.log;
 	fs->log_arg = options->engine.log_arg;
 	fs->log_level = options->engine.log_level;
+	fs->count_max = options->count_max_blocks ? options->count_max_blocks
+						  : COUNT_MAX_DEFAULT;
 	mutex_init(&fs->rename_mutex);
 	rwlock_init(&fs->check_lock);
 	mutex_init(&fs->ino_mutex);
@@ -268,7 +274,9 @@ int fs_open(const char *path, const struct fs_options *options, struct fs **out)
 		goto fail;
 	}
 	if (!fs->read_only) {
-		r = writeback_start(fs);
+		r = recount_leftovers(fs);
+		if (r == 0)
+			r = writeback_start(fs);
 		if (r == 0)
 			r = orphan_start(fs);
 		if (r)
@@ -292,6 +300,8 @@ int fs_close(struct fs *fs)
 	writeback_stop(fs);
 	orphan_stop(fs);
 	if (!fs->read_only) {
+		recount_all(fs);
+		recount_give_up(fs);
 		r = inode_flush_all(fs);
 		r2 = inode_cache_forget(fs);
 		r = r ? r : r2;

@@ -22,6 +22,7 @@
 #define WATERMARK_VERSION  1
 #define WATERMARK_FIXED    8
 #define ORPHAN_VERSION     1
+#define UNCOUNTED_VERSION  1
 
 /* ---- keys ---- */
 
@@ -63,6 +64,11 @@ struct lsm_slice key_orphan(struct key *k, uint64_t ino)
 	return key_number(k, 0, KEY_GLOBAL_ORPHAN, ino);
 }
 
+struct lsm_slice key_uncounted(struct key *k, uint64_t ino)
+{
+	return key_number(k, 0, KEY_GLOBAL_UNCOUNTED, ino);
+}
+
 struct lsm_slice key_cookie(struct key *k, uint64_t ino, uint64_t cookie)
 {
 	return key_number(k, ino, KEY_ENTRY_COOKIE, cookie);
@@ -102,6 +108,7 @@ int key_decode(struct lsm_slice key, struct key_parts *out)
 			want = 1;
 			break;
 		case KEY_GLOBAL_ORPHAN:
+		case KEY_GLOBAL_UNCOUNTED:
 			want = 8;
 			break;
 		case KEY_GLOBAL_SNAPSHOT:
@@ -358,6 +365,12 @@ int watermark_decode(struct lsm_slice v, uint64_t *next)
 size_t orphan_encode(uint8_t *out)
 {
 	record_head(out, ORPHAN_VERSION, 0);
+	return RECORD_HEAD;
+}
+
+size_t uncounted_encode(uint8_t *out)
+{
+	record_head(out, UNCOUNTED_VERSION, 0);
 	return RECORD_HEAD;
 }
 

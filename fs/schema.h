@@ -15,6 +15,7 @@
  *                                    ino % USAGE_SHARDS == shard
  *     0      0x04    ino(8)          orphan: an inode without a name
  *     0      0x05    name            snapshot name (reserved)
+ *     0      0x06    ino(8)          uncounted: inode.blocks may be too large
  *
  *     ino    0x00                    inode
  *     ino    0x08                    target of a symbolic link, bare bytes
@@ -45,6 +46,7 @@
  *     usage       blocks8 (512-byte units) inodes8
  *     watermark   next8
  *     orphan      (no fields)
+ *     uncounted   (no fields)
  *     superblock  see super.h
  *
  * What always holds:
@@ -52,8 +54,9 @@
  *     directory's next_cookie; cookies are never used twice
  *   - no block lies at or behind the end of its file, also no byte of the
  *     last one: making a file longer therefore reveals zeros
- *   - inode.blocks is the number of 0x40 keys, inode.entries of 0x20 keys,
- *     a directory's nlink is 2 + its subdirectories
+ *   - inode.blocks is the number of 0x40 keys (with an uncounted key: at
+ *     least that), inode.entries of 0x20 keys, a directory's nlink is 2 + its
+ *     subdirectories
  *   - an inode with nlink 0 has an orphan key and is not in the usage
  *
  * Pure functions, any thread. Decoders trust nothing: 0 or -EUCLEAN.
@@ -84,6 +87,7 @@ enum key_type {
 	KEY_GLOBAL_USAGE = 0x03,
 	KEY_GLOBAL_ORPHAN = 0x04,
 	KEY_GLOBAL_SNAPSHOT = 0x05,
+	KEY_GLOBAL_UNCOUNTED = 0x06,
 
 	KEY_INODE = 0x00,
 	KEY_SYMLINK = 0x08,
@@ -102,6 +106,7 @@ struct key {
 struct lsm_slice key_global(struct key *k, enum key_type type);
 struct lsm_slice key_usage(struct key *k, unsigned shard);
 struct lsm_slice key_orphan(struct key *k, uint64_t ino);
+struct lsm_slice key_uncounted(struct key *k, uint64_t ino);
 /* ino and type alone: an inode record, a symlink, or where a range starts. */
 struct lsm_slice key_ino(struct key *k, uint64_t ino, unsigned type);
 /* Before all keys of ino. */
@@ -117,7 +122,7 @@ struct key_parts {
 	uint64_t ino;
 	unsigned type;
 	struct lsm_slice rest;
-	uint64_t number; /* cookie, block, orphan's ino, shard */
+	uint64_t number; /* cookie, block, ino of a global key, shard */
 };
 int key_decode(struct lsm_slice key, struct key_parts *out);
 
@@ -177,6 +182,7 @@ int usage_rec_decode(struct lsm_slice v, struct usage_rec *r);
 size_t watermark_encode(uint64_t next, uint8_t *out);
 int watermark_decode(struct lsm_slice v, uint64_t *next);
 size_t orphan_encode(uint8_t *out);
+size_t uncounted_encode(uint8_t *out);
 
 /* For records kept elsewhere (super.c): the head of a record, and what it says
  * about v: the fixed part of at least min bytes, and the rest. */

@@ -127,6 +127,9 @@ static int global_to_text(const struct key_parts *k, struct lsm_slice value,
 	case KEY_GLOBAL_ORPHAN:
 		return buf_printf(out, "orphan: inode %llu",
 				  (unsigned long long)k->number);
+	case KEY_GLOBAL_UNCOUNTED:
+		return buf_printf(out, "uncounted: inode %llu",
+				  (unsigned long long)k->number);
 	case KEY_GLOBAL_SNAPSHOT:
 		e = buf_printf(out, "snapshot '");
 		if (!e)

@@ -10,23 +10,35 @@
 
 #include "fs/data.h"
 #include "fs/fs_impl.h"
+#include "fs/recount.h"
 
 #define POINT_DELETES_MAX 32
 
-int txn_delete_blocks(struct txn *t, const struct inode *inode,
-		      struct inode_rec *rec, uint64_t from, uint64_t to)
+/* Deletes the blocks [from, to) in t, and lowers rec->blocks by those there
+ * were unless counting them is left for later. */
+static int txn_delete_blocks(struct txn *t, const struct inode *inode,
+			     struct inode_rec *rec, uint64_t from, uint64_t to,
+			     struct block_range *later)
 {
+	uint8_t v[RECORD_MAX];
+	uint64_t count = 0;
 	struct key k, k2;
-	uint64_t count;
 	int r;
 
 	if (to > inode->alloc_end)
 		to = inode->alloc_end;
 	if (from >= to)
 		return 0;
-	r = blocks_count(t->fs, inode, from, to, &count);
-	if (r || count == 0)
-		return r;
+	/* What has no name is deleted as a whole before long. */
+	if (rec->nlink > 0 && blocks_count_is_long(t->fs, inode, from, to)) {
+		*later = (struct block_range){from, to};
+		txn_put(t, key_uncounted(&k, inode->ino),
+			lsm_slice(v, uncounted_encode(v)));
+	} else {
+		r = blocks_count(t->fs, inode, from, to, &count);
+		if (r || count == 0)
+			return r;
+	}
 	if (to - from <= POINT_DELETES_MAX) {
 		for (uint64_t b = from; b < to; b++)
 			txn_delete(t, key_block(&k, inode->ino, b));
@@ -86,14 +98,15 @@ static void usage_of_blocks(struct txn *t, const struct inode *inode,
 }
 
 int txn_truncate(struct txn *t, const struct inode *inode,
-		 struct inode_rec *rec, uint64_t size, uint64_t *alloc_end)
+		 struct inode_rec *rec, uint64_t size, uint64_t *alloc_end,
+		 struct block_range *later)
 {
 	uint64_t keep = fs_blocks(t->fs, size);
 	size_t tail = size & (t->fs->block_bytes - 1);
 	int r;
 
 	if (size < rec->size) {
-		r = txn_delete_blocks(t, inode, rec, keep, UINT64_MAX);
+		r = txn_delete_blocks(t, inode, rec, keep, UINT64_MAX, later);
 		if (r == 0 && tail)
 			r = txn_zero_part(t, inode, rec, keep - 1, tail,
 					  t->fs->block_bytes);
@@ -112,7 +125,8 @@ int txn_truncate(struct txn *t, const struct inode *inode,
 /* ---- fallocate ---- */
 
 static int txn_punch(struct txn *t, const struct inode *inode,
-		     struct inode_rec *rec, uint64_t offset, uint64_t end)
+		     struct inode_rec *rec, uint64_t offset, uint64_t end,
+		     struct block_range *later)
 {
 	struct fs *fs = t->fs;
 	uint64_t mask = fs->block_bytes - 1;
@@ -134,7 +148,7 @@ static int txn_punch(struct txn *t, const struct inode *inode,
 	if (r == 0 && (end & mask))
 		r = txn_zero_part(t, inode, rec, last, 0, end & mask);
 	if (r == 0)
-		r = txn_delete_blocks(t, inode, rec, first, last);
+		r = txn_delete_blocks(t, inode, rec, first, last, later);
 	return r;
 }
 
@@ -147,7 +161,7 @@ static int check_room(struct fs *fs, const struct inode *inode, uint64_t offset,
 	int r = blocks_count(fs, inode, from, to, &have);
 
 	if (r == 0)
-		r = fs_statfs(fs, &st);
+		r = usage_statfs(fs, &st);
 	if (r == 0 && to - from > have && to - from - have > st.blocks_free)
 		r = -ENOSPC;
 	return r;
@@ -157,6 +171,7 @@ static int fallocate_locked(struct fs *fs, struct inode *inode, int mode,
 			    uint64_t offset, uint64_t end, unsigned flags)
 {
 	struct inode_rec n = inode->rec;
+	struct block_range later = {0};
 	bool zero = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
 	struct txn t;
 	int r;
@@ -174,7 +189,7 @@ static int fallocate_locked(struct fs *fs, struct inode *inode, int mode,
 	if (r)
 		return r;
 	if (zero) {
-		r = txn_punch(&t, inode, &n, offset, end);
+		r = txn_punch(&t, inode, &n, offset, end, &later);
 		if (r)
 			return r;
 		usage_of_blocks(&t, inode, &n);
@@ -185,7 +200,7 @@ static int fallocate_locked(struct fs *fs, struct inode *inode, int mode,
 		inode_kill_priv(&t, inode->ino, &n);
 	n.mtime = n.ctime = time_now();
 	txn_put_inode(&t, inode->ino, &n);
-	r = txn_commit(&t);
+	r = recount_commit(&t, inode, later.from, later.to);
 	if (r)
 		return r;
 	inode->rec = n;

@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 
 #include "fs/fs_impl.h"
+#include "fs/recount.h"
 
 #define UNIT_BYTES 512
 /* What statfs shows of a disk that nobody can ask (tests in memory). */
@@ -282,7 +283,7 @@ int usage_disk_room(struct fs *fs, uint64_t bytes)
 	return 0;
 }
 
-int fs_statfs(struct fs *fs, struct fs_statfs *out)
+int usage_statfs(struct fs *fs, struct fs_statfs *out)
 {
 	struct usage *u = &fs->usage;
 	uint64_t units = atomic_load_explicit(&u->units, memory_order_relaxed);
@@ -306,4 +307,10 @@ int fs_statfs(struct fs *fs, struct fs_statfs *out)
 	out->inodes = inodes + avail / UNIT_BYTES;
 	out->inodes_free = avail / UNIT_BYTES;
 	return 0;
+}
+
+int fs_statfs(struct fs *fs, struct fs_statfs *out)
+{
+	recount_all(fs);
+	return usage_statfs(fs, out);
 }

@@ -55,6 +55,8 @@ int usage_commit(struct fs *fs, struct txn *t);
  * for them. Costs a system call now and then only.
  */
 int usage_disk_room(struct fs *fs, uint64_t bytes);
+/* fs_statfs() of what is counted; locks may be held. */
+int usage_statfs(struct fs *fs, struct fs_statfs *out);
 /* Whether so many units more would be within the size limit now. */
 bool usage_fits(const struct fs *fs, uint64_t units);
 

@@ -4,13 +4,15 @@
  * read) reach the store within a second, on fsync, and with every batch that
  * writes the inode. Everything else is never dirty.
  *
- * The thread also lets the engine go on after a full disk.
+ * The thread also lets the engine go on after a full disk, and counts blocks
+ * that were deleted uncounted.
  */
 #include "fs/writeback.h"
 
 #include <errno.h>
 
 #include "fs/fs_impl.h"
+#include "fs/recount.h"
 
 #define WRITEBACK_NS ((uint64_t)1000000000)
 
@@ -111,6 +113,7 @@ static void *writeback_thread(void *arg)
 		    lsm_resume(fs->db) == 0)
 			fs_log(fs, LSM_LOG_INFO,
 			       "there is room on the disk again");
+		recount_all(fs);
 		r = inode_flush_all(fs);
 		if (r && r != said)
 			fs_log(fs, LSM_LOG_ERROR,

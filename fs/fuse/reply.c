@@ -142,7 +142,8 @@ void reply_attr(fuse_req_t req, int result, const struct fs_attr *attr)
 	if (result)
 		reply_result(req, result);
 	else
-		fuse_reply_attr(req, &attr->st, REPLY_FOREVER);
+		fuse_reply_attr(req, &attr->st,
+				attr->blocks_to_come ? 0 : REPLY_FOREVER);
 }
 
 void reply_data(fuse_req_t req, ssize_t result, const void *data)

@@ -200,6 +200,46 @@ START_TEST(wrong_block_count)
 }
 END_TEST
 
+START_TEST(an_uncounted_inode_is_right_and_counted_by_the_next_mount)
+{
+	struct inode_rec r = get_rec(dense);
+	uint64_t used = used_blocks(t.fs);
+	struct lsm_pin pin = {0};
+	uint8_t v[RECORD_MAX];
+	struct usage_rec u;
+	struct key k;
+
+	r.blocks += 2;
+	put_rec(dense, &r);
+	ck_assert_int_eq(lsm_get(fs_db(t.fs), NULL,
+				 key_usage(&k, dense % USAGE_SHARDS), &pin),
+			 0);
+	ck_assert_int_eq(usage_rec_decode(lsm_slice(pin.data, pin.len), &u), 0);
+	lsm_unpin(&pin);
+	u.blocks += 16;
+	put(key_usage(&k, dense % USAGE_SHARDS), v, usage_rec_encode(&u, v));
+	put(key_uncounted(&k, dense), v, uncounted_encode(v));
+	/* One of an inode that is gone: nothing. */
+	put(key_uncounted(&k, 4711), v, uncounted_encode(v));
+	test_close(&t);
+	t.options.read_only = true;
+	test_open(&t);
+	ck_assert_uint_eq(test_fsck(t.fs, false, NULL), 0);
+	test_close(&t);
+	t.options.read_only = false;
+	test_open(&t);
+	ck_assert_int_eq(must_stat(t.fs, dense).st.st_blocks, 24);
+	ck_assert_uint_eq(used_blocks(t.fs), used);
+	ck_assert_int_eq(
+		lsm_get(fs_db(t.fs), NULL, key_uncounted(&k, dense), &pin),
+		LSM_NOTFOUND);
+	ck_assert_int_eq(
+		lsm_get(fs_db(t.fs), NULL, key_uncounted(&k, 4711), &pin),
+		LSM_NOTFOUND);
+	ck_assert_uint_eq(test_fsck(t.fs, false, NULL), 0);
+}
+END_TEST
+
 START_TEST(wrong_entry_count)
 {
 	struct inode_rec r = get_rec(dir);
@@ -617,6 +657,8 @@ int main(void)
 	tcase_add_test(c, wrong_link_count_of_directory);
 	tcase_add_test(c, wrong_block_count);
 	tcase_add_test(c, wrong_entry_count);
+	tcase_add_test(
+		c, an_uncounted_inode_is_right_and_counted_by_the_next_mount);
 	tcase_add_test(c, wrong_usage);
 	tcase_add_test(c, watermark_too_low);
 	tcase_add_test(c, missing_watermark);

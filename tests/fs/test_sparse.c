@@ -374,6 +374,99 @@ START_TEST(fallocate_and_copies_clear_setuid_when_told)
 }
 END_TEST
 
+/* Blocks of the file that there are, by walking over it. */
+static uint64_t stored_blocks(uint64_t f)
+{
+	uint64_t size = (uint64_t)must_stat(t.fs, f).st.st_size;
+	uint64_t at = 0, hole, blocks = 0;
+
+	while (fs_seek(t.fs, f, at, SEEK_DATA, &at) == 0) {
+		ck_assert_int_eq(fs_seek(t.fs, f, at, SEEK_HOLE, &hole), 0);
+		blocks += ((hole < size ? hole : size) - at + 4095) / 4096;
+		at = hole;
+		if (at >= size)
+			break;
+	}
+	return blocks;
+}
+
+/* Every other one of 400 blocks. */
+static uint64_t striped_file(void)
+{
+	uint64_t f = must_file(t.fs, 1, "striped");
+
+	memset(buf, 'x', 4096);
+	for (unsigned i = 0; i < 200; i++)
+		must_write(t.fs, f, buf, 4096, 8192 * i);
+	return f;
+}
+
+START_TEST(what_was_cut_off_is_counted_before_anybody_sees_it)
+{
+	const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	struct fs_attr a = {.st.st_size = 8192 * 50};
+	uint64_t f, used;
+
+	test_setup(&t);
+	used = used_blocks(t.fs);
+	f = striped_file();
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 1600);
+	ck_assert_int_eq(fs_setattr(t.fs, &root_cred, f, &a, FS_SET_SIZE, &a),
+			 0);
+	ck_assert(a.blocks_to_come);
+	ck_assert_uint_eq(used_blocks(t.fs), used + 50);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 400);
+	ck_assert(!must_stat(t.fs, f).blocks_to_come);
+	ck_assert_int_eq(fs_fallocate(t.fs, f, punch, 8192 * 10, 8192 * 20, 0),
+			 0);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 240);
+	/* One after the other, and a write into what is gone. */
+	ck_assert_int_eq(fs_fallocate(t.fs, f, punch, 0, 8192 * 5, 0), 0);
+	ck_assert_int_eq(fs_fallocate(t.fs, f, punch, 8192 * 40, 8192 * 5, 0),
+			 0);
+	must_write(t.fs, f, buf, 4096, 0);
+	ck_assert_int_eq(must_stat(t.fs, f).st.st_blocks, 168);
+	ck_assert_uint_eq(stored_blocks(f), 21);
+	ck_assert_uint_eq(used_blocks(t.fs), used + 21);
+	ck_assert_uint_eq(test_fsck(t.fs, false, NULL), 0);
+	/* Gone altogether before anybody counts, by name or by handle. */
+	ck_assert_int_eq(fs_fallocate(t.fs, f, punch, 0, 8192 * 20, 0), 0);
+	ck_assert_int_eq(fs_unlink(t.fs, 1, "striped"), 0);
+	ck_assert_uint_eq(used_blocks(t.fs), used);
+	test_teardown(&t);
+}
+END_TEST
+
+START_TEST(after_power_loss_what_was_cut_off_is_counted_anew)
+{
+	const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	bool before = false, after = false;
+
+	for (uint64_t n = 0; n < 12; n++) {
+		uint64_t f, blocks;
+		struct stat st;
+
+		test_setup(&t);
+		f = striped_file();
+		ck_assert_int_eq(fs_sync(t.fs), 0);
+		env_fault_power_off_at(t.env, env_fault_calls(t.env) + n);
+		(void)fs_fallocate(t.fs, f, punch, 8192 * 50, 8192 * 100, 0);
+		(void)fs_close(t.fs);
+		env_fault_restart(t.env, (enum env_fault_keep)(n % 4), false,
+				  n);
+		test_open(&t);
+		st = must_stat(t.fs, f).st;
+		blocks = stored_blocks(f);
+		ck_assert_uint_eq((uint64_t)st.st_blocks, 8 * blocks);
+		ck_assert(blocks == 200 || blocks == 100);
+		before |= blocks == 200;
+		after |= blocks == 100;
+		test_teardown(&t); /* with fsck */
+	}
+	ck_assert(before && after);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("fs/sparse");
@@ -384,6 +477,8 @@ int main(void)
 	tcase_add_loop_test(c, sparse_files_behave_like_those_of_the_system, 0,
 			    seeds);
 	tcase_add_test(c, blocks_of_zeros_are_not_stored);
+	tcase_add_test(c, what_was_cut_off_is_counted_before_anybody_sees_it);
+	tcase_add_test(c, after_power_loss_what_was_cut_off_is_counted_anew);
 	tcase_add_test(c, copies_refuse_what_copy_file_range_refuses);
 	tcase_add_test(c, fallocate_and_copies_clear_setuid_when_told);
 	suite_add_tcase(s, c);
