@@ -27,6 +27,8 @@ int bench_db_open(const struct bench_flags *f, bool create, struct lsm_db **out)
 	o.memory_bytes = f->cache_size + 2 * f->write_buffer_size;
 	o.write_buffer_bytes = f->write_buffer_size;
 	o.write_buffer_count = (unsigned)f->max_write_buffer_number;
+	o.level_base_bytes = f->max_bytes_for_level_base;
+	o.table_bytes = f->target_file_size_base;
 	o.block_bytes = (uint32_t)f->block_size;
 	o.blob_bytes = (uint32_t)f->blob_bytes;
 	o.blob_direct_bytes = (uint32_t)f->blob_direct_bytes;
