@@ -122,7 +122,7 @@ struct fs_attr {
 	struct timespec btime;
 	uint64_t generation;
 	/* st.st_blocks is too large until it is asked for again: what was cut
-	 * off is still to be counted. Only after fs_setattr() of the size. */
+	 * off is still to be counted. Only fs_setattr() says so. */
 	bool blocks_to_come;
 };
 

@@ -104,6 +104,8 @@ void inode_ref_drop(struct fs *fs, struct inode *inode);
  * blocks first (recount.h). */
 int inode_rdlock(struct inode *inode);
 int inode_wrlock(struct inode *inode);
+/* Without counting: for who leaves blocks alone. */
+int inode_wrlock_uncounted(struct inode *inode);
 void inode_rdunlock(struct inode *inode);
 void inode_wrunlock(struct inode *inode);
 /* Sorts the count inodes by number, drops NULLs and repetitions, and locks

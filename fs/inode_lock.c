@@ -6,7 +6,7 @@
  *
  * How many inodes an operation holds, and which, is known only when it runs, so
  * clang's analysis of locks cannot follow these. It ends here: callers see
- * functions without annotations, and the four that touch the lock say NO_TSA.
+ * functions without annotations, and the five that touch the lock say NO_TSA.
  */
 #include "fs/inode_cache.h"
 #include "fs/recount.h"
@@ -30,7 +30,7 @@ NO_TSA int inode_rdlock(struct inode *inode)
 	return r;
 }
 
-NO_TSA int inode_wrlock(struct inode *inode)
+NO_TSA int inode_wrlock_uncounted(struct inode *inode)
 {
 	int r;
 
@@ -38,7 +38,14 @@ NO_TSA int inode_wrlock(struct inode *inode)
 	r = inode->error;
 	if (r)
 		rwlock_wrunlock(&inode->lock);
-	else if (inode->uncounted)
+	return r;
+}
+
+NO_TSA int inode_wrlock(struct inode *inode)
+{
+	int r = inode_wrlock_uncounted(inode);
+
+	if (r == 0 && inode->uncounted)
 		recount_now(inode);
 	return r;
 }

@@ -116,7 +116,6 @@ int recount_commit(struct txn *t, struct inode *inode, uint64_t from,
 	atomic_fetch_add_explicit(&fs->uncounted_count, 1,
 				  memory_order_relaxed);
 	push_list(fs, u);
-	cond_signal(&fs->thread_cond);
 	return 0;
 }
 

@@ -9,8 +9,9 @@
  * counting what is gone, and an uncounted key (schema.h) says so in the store.
  * A snapshot from before keeps the keys to be counted. Nobody sees the wrong
  * number: whoever locks the inode next makes the count before anything else
- * (inode_lock.c), and so does fs_statfs() for all. The writeback thread sees to
- * it that somebody does.
+ * (inode_lock.c), but for who changes nothing but times and the like, and so
+ * does fs_statfs() for all. The writeback thread does what nobody else did for
+ * a second.
  *
  * What cannot be counted, of a disk that fails, is tried again with the next
  * lock; until then the number is too large, and nothing is concluded from it.
