@@ -12,6 +12,9 @@
 
 #include "lsm/db/db_impl.h"
 
+/* More than there are threads whose errors can be late. */
+#define RESUME_TRIES 8
+
 int lsm_background_error(struct lsm_db *db)
 {
 	int err;
@@ -60,10 +63,14 @@ static int resume_log(struct lsm_db *db, uint64_t *number)
 	return err;
 }
 
-static int resume_serialized(struct lsm_db *db)
+/* *again: a compaction that had met the old manifest's error reported it only
+ * after the new one was there. */
+static int resume_serialized(struct lsm_db *db, bool *again)
 {
 	uint64_t number;
 	int err;
+
+	*again = false;
 
 	if (atomic_load(&db->halted))
 		return db_error(db);
@@ -81,6 +88,7 @@ static int resume_serialized(struct lsm_db *db)
 	err = background_wait_flush(db, number);
 	mutex_lock(&db->mutex);
 	db->resuming = false;
+	*again = err && db->manifest_failed;
 	if (!err && db_error(db)) {
 		atomic_store_explicit(&db->bg_err, 0, memory_order_relaxed);
 		event_tell(db, (struct lsm_event){.kind = LSM_EVENT_RESUME});
@@ -96,14 +104,15 @@ static int resume_serialized(struct lsm_db *db)
 
 int lsm_resume(struct lsm_db *db)
 {
+	bool again = true;
 	int err;
 
 	if (db->read_only)
 		return 0;
 	mutex_lock(&db->resume_mutex);
 	err = lsm_background_error(db);
-	if (err)
-		err = resume_serialized(db);
+	for (unsigned i = 0; err && again && i < RESUME_TRIES; i++)
+		err = resume_serialized(db, &again);
 	mutex_unlock(&db->resume_mutex);
 	return err;
 }
