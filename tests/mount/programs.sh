@@ -187,41 +187,57 @@ check "what rsync copied is the same" diff -r "$work/odd" "$mnt/odd2"
 # ---- the end comes under load ----------------------------------------------------
 
 # In a directory of the mount: without a mount there is no such directory.
-# What was fsynced is noted after the fsync; a later version is fine too.
+# Noted before a version is written, and after its fsync. A loader ends between
+# two versions, so that each note is whole.
 load() { # number
-	local i
+	local i file
 
 	for ((i = 1; ; i++)); do
+		[ ! -e "$work/enough" ] || return 0
+		file=$1.$((i % 20))
 		seq "$i" $((i + 4000)) >"$work/load.$1" || return
-		dd if="$work/load.$1" of="$mnt/load/$1.$((i % 20))" bs=16k \
+		echo "$i" >"$work/begun.$file"
+		dd if="$work/load.$1" of="$mnt/load/$file" bs=16k \
 			conv=fsync status=none 2>/dev/null || return 0
-		echo "$i" >"$work/noted.$1.$((i % 20))"
+		echo "$i" >"$work/noted.$file"
 	done
 }
 
+# The last version is there, byte by byte; of a file whose next version was under
+# way, also that one or a part of it, at the least its truncation.
 loaded_is_there() {
-	local f n i got
+	local f n i got checked=0
 
 	for f in "$work"/noted.*; do
 		n=${f##*noted.}
 		i=$(cat "$f")
-		got=$(head -n 1 "$mnt/load/$n") || return
-		[ "$got" -ge "$i" ] || {
+		[ -f "$mnt/load/$n" ] || {
+			echo "$n is missing"
+			return 1
+		}
+		got=$(head -n 1 "$mnt/load/$n" | tr -d '\0') || return
+		if [ "$got" != "$i" ] && [ "$(cat "$work/begun.$n")" -gt "$i" ]
+		then
+			continue
+		fi
+		[ "$got" = "$i" ] || {
 			echo "$n: $got, but $i was durable"
 			return 1
 		}
-		seq "$got" $((got + 4000)) | cmp - "$mnt/load/$n" || {
-			# the write under way, truncated or partly there
-			[ "$got" -gt "$i" ] || return 1
-		}
+		seq "$i" $((i + 4000)) | cmp - "$mnt/load/$n" || return
+		checked=$((checked + 1))
 	done
+	[ "$checked" -gt 0 ] || {
+		echo "no file was written and synced"
+		return 1
+	}
 }
 
 under_load() { # command...
 	local i pids=()
 
 	mountpoint -q "$mnt" || return
-	rm -f "$work"/noted.*
+	rm -f "$work"/noted.* "$work"/begun.* "$work/enough"
 	mkdir -p "$mnt/load"
 	for i in 1 2 3; do
 		load "$i" &
@@ -233,9 +249,10 @@ under_load() { # command...
 	if daemon_alive; then
 		echo "still there"
 	fi
-	kill "${pids[@]}" 2>/dev/null
-	wait "${pids[@]}" 2>/dev/null
-	return 0
+	: >"$work/enough"
+	for i in "${pids[@]}"; do
+		wait "$i" || return
+	done
 }
 
 lazily() { umount -l "$mnt"; }
