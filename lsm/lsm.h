@@ -187,12 +187,15 @@ struct lsm_options {
 	uint32_t max_open_tables; /* 0: 1000 */
 
 	/* The tree. */
-	unsigned level0_compact_trigger; /* tables; 0: 4 */
-	unsigned level0_slowdown;        /* tables; 0: 12 */
-	unsigned level0_stop;            /* tables; 0: 36 */
-	uint64_t level_base_bytes;       /* size of level 1; 0: 256 MiB */
-	unsigned level_multiplier;       /* 0: 10 */
-	uint64_t table_bytes;            /* target of one table; 0: 64 MiB */
+	/* Tables of level 0 that are merged; 0: 4. While writes keep coming
+	 * merging waits for up to three times as many (or level0_slowdown),
+	 * which saves rewriting the level below. */
+	unsigned level0_compact_trigger;
+	unsigned level0_slowdown;  /* tables; 0: 12 */
+	unsigned level0_stop;      /* tables; 0: 36 */
+	uint64_t level_base_bytes; /* size of level 1; 0: 256 MiB */
+	unsigned level_multiplier; /* 0: 10 */
+	uint64_t table_bytes;      /* target of one table; 0: 64 MiB */
 	/*
 	 * Values of at least so many bytes leave the tree when a memtable is
 	 * written out: they go into blob files, 32 KiB and more to a block, and

@@ -49,6 +49,7 @@ struct bench_flags {
 	uint64_t max_write_buffer_number;
 	/* 0: the engine's defaults */
 	uint64_t max_bytes_for_level_base, target_file_size_base;
+	uint64_t level0_file_num_compaction_trigger;
 	uint64_t bloom_bits;
 	enum lsm_compression compression;
 	double compression_ratio;

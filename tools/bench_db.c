@@ -29,6 +29,8 @@ int bench_db_open(const struct bench_flags *f, bool create, struct lsm_db **out)
 	o.write_buffer_count = (unsigned)f->max_write_buffer_number;
 	o.level_base_bytes = f->max_bytes_for_level_base;
 	o.table_bytes = f->target_file_size_base;
+	o.level0_compact_trigger =
+		(unsigned)f->level0_file_num_compaction_trigger;
 	o.block_bytes = (uint32_t)f->block_size;
 	o.blob_bytes = (uint32_t)f->blob_bytes;
 	o.blob_direct_bytes = (uint32_t)f->blob_direct_bytes;

@@ -50,6 +50,7 @@ static const struct flag table[] = {
 	FLAG(FLAG_U64, max_write_buffer_number, 2, 64),
 	FLAG(FLAG_SIZE, max_bytes_for_level_base, 0, 1ull << 50),
 	FLAG(FLAG_SIZE, target_file_size_base, 0, 1ull << 40),
+	FLAG(FLAG_U64, level0_file_num_compaction_trigger, 0, 1 << 16),
 	FLAG(FLAG_U64, bloom_bits, 0, 64),
 	FLAG(FLAG_COMPRESSION, compression, 0, 0),
 	FLAG(FLAG_RATIO, compression_ratio, 0, 0),

@@ -57,6 +57,7 @@ static const char help[] =
 	"  --max_bytes_for_level_base=BYTES, --target_file_size_base=BYTES\n"
 	"                         of a level and of a table (the engine's "
 	"defaults)\n"
+	"  --level0_file_num_compaction_trigger=N   (the engine's default)\n"
 	"  --block_size=BYTES     (4K)\n"
 	"  --blob_bytes=BYTES     values of that size leave the tree, 0: none "
 	"(0)\n"

@@ -24,6 +24,8 @@
 
 #define RETRY_NS ((uint64_t)1000000000)
 #define NEVER    UINT64_MAX
+/* After a flush another one is expected for so long. */
+#define GROWS_NS ((uint64_t)1000000000)
 
 void background_wake_locked(struct lsm_db *db)
 {
@@ -249,6 +251,7 @@ static void flush_locked(struct lsm_db *db) REQUIRES(db->mutex)
 	if (!err) {
 		db->flushes++;
 		db->flush_written += written;
+		db->flushed_ns = clock_ns();
 	} else if (err != -ECANCELED) {
 		db->flush_retry_ns = retry_at(err);
 		logger_printf(&db->log, LSM_LOG_ERROR, "flush: %s",
@@ -451,6 +454,12 @@ static void drop_blobs_locked(struct lsm_db *db) REQUIRES(db->mutex)
 	cond_broadcast(&db->done_cond);
 }
 
+/* When no more is expected in level 0. */
+static uint64_t grown_at(struct lsm_db *db) REQUIRES(db->mutex)
+{
+	return db->flushed_ns ? db->flushed_ns + GROWS_NS : 0;
+}
+
 /* One round: what was done, or false when there was nothing to do. */
 static bool compact_step_locked(struct lsm_db *db) REQUIRES(db->mutex)
 {
@@ -482,9 +491,11 @@ static bool compact_step_locked(struct lsm_db *db) REQUIRES(db->mutex)
 		mutex_lock(&db->mutex);
 		return true;
 	}
+	db->vs.level0_grows = !db->idle_waits && clock_ns() < grown_at(db);
 	c = compact_pick(&db->vs, &db->tree_opt);
 	if (!c) {
-		db->compact_due = false;
+		db->compact_due = db->vs.level0_waits;
+		db->compact_retry_ns = grown_at(db);
 		db->compact_err = 0;
 		cond_broadcast(&db->done_cond);
 		return false;
@@ -509,8 +520,8 @@ static void *compact_main(void *arg)
 	while (!db_stopping(db)) {
 		if (compact_step_locked(db))
 			continue;
-		retry = db->compact_err && db->compact_due &&
-			may_work_locked(db) && !db->resuming;
+		retry = (db->compact_err || db->vs.level0_waits) &&
+			db->compact_due && may_work_locked(db) && !db->resuming;
 		wait_work_locked(db, retry ? db->compact_retry_ns : NEVER);
 	}
 	mutex_unlock(&db->mutex);

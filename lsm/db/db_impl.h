@@ -275,6 +275,7 @@ struct lsm_db {
 	uint64_t resumes;    /* protected by mutex: how often */
 	unsigned compacting; /* protected by mutex: running compactions */
 	bool compact_due;    /* protected by mutex: the tree changed */
+	unsigned idle_waits; /* protected by mutex: calls of lsm_wait_idle() */
 	bool cleanup_due;    /* protected by mutex: something to unlink */
 	int flush_err;       /* protected by mutex: of the last flush */
 	int compact_err;     /* protected by mutex: of the last compaction */
@@ -283,6 +284,7 @@ struct lsm_db {
 	bool manifest_failed; /* protected by mutex */
 	_Atomic bool stop;
 	uint64_t flushes, flush_written; /* protected by mutex */
+	uint64_t flushed_ns;             /* the same: when the last ended */
 	uint64_t compactions, compact_read, compact_written; /* the same */
 	uint64_t trivial_moves;                              /* the same */
 	uint64_t blob_written, blob_collected;               /* the same */

@@ -122,6 +122,8 @@ int lsm_wait_idle(struct lsm_db *db)
 	if (db->read_only)
 		return 0;
 	mutex_lock(&db->mutex);
+	db->idle_waits++; /* nothing is put off any more */
+	background_wake_locked(db);
 	while (db->imm_count || db->flushing || db->compacting ||
 	       db->compact_due || db->cleanup_due || db->vs.dead_blobs) {
 		err = db_error(db);
@@ -133,6 +135,7 @@ int lsm_wait_idle(struct lsm_db *db)
 			break;
 		cond_wait(&db->done_cond, &db->mutex);
 	}
+	db->idle_waits--;
 	mutex_unlock(&db->mutex);
 	return err;
 }

@@ -84,11 +84,20 @@ void options_complete(struct lsm_options *o)
 		o->wal_sync_interval_ms = 1000;
 }
 
+/* Three times what is merged at rest, but writers are not to be slowed down. */
+static unsigned level0_enough(const struct lsm_options *o)
+{
+	unsigned many = 3 * o->level0_compact_trigger;
+
+	return many < o->level0_slowdown ? many : o->level0_slowdown;
+}
+
 void options_for_tree(const struct lsm_options *o, const struct logger *log,
 		      struct tree_options *out)
 {
 	*out = (struct tree_options){
 		.level0_trigger = o->level0_compact_trigger,
+		.level0_enough = level0_enough(o),
 		.level_base_bytes = o->level_base_bytes,
 		.level_multiplier = o->level_multiplier,
 		.table_bytes = o->table_bytes,

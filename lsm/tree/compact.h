@@ -13,7 +13,8 @@
 #include "lsm/tree/version.h"
 
 struct tree_options {
-	unsigned level0_trigger;
+	/* Tables of level 0 that are merged, and that are while it grows. */
+	unsigned level0_trigger, level0_enough;
 	uint64_t level_base_bytes;
 	unsigned level_multiplier;
 	uint64_t table_bytes;

@@ -20,6 +20,9 @@
 /* Tables of a level that are compared to find the cheapest. */
 #define PICK_WINDOW 128
 
+/* Level 0 is merged also while it grows when it is so many times the base. */
+#define LEVEL0_ENOUGH_BASES 4
+
 /* ---- level 0 ------------------------------------------------------------ */
 
 /* May table i of level 0 be moved down as it is? */
@@ -270,6 +273,27 @@ static uint64_t leaving_bytes(const struct version_set *vs, unsigned level)
 	return sum;
 }
 
+/*
+ * A merge of level 0 rewrites all of the base, whatever it brings: the more it
+ * brings the less is written for each byte, here and below, where what comes
+ * down is then denser. So while writes keep coming it waits for more, unless
+ * the base is small against what is there. Handles of values do not wait:
+ * merging them costs little and tells which values are dead.
+ */
+static bool level0_waits(const struct version_set *vs,
+			 const struct tree_options *o, unsigned base)
+{
+	const struct version *v = vs->current;
+	uint64_t values = 0;
+
+	if (!vs->level0_grows || v->count[0] >= o->level0_enough ||
+	    v->bytes[0] >= LEVEL0_ENOUGH_BASES * v->bytes[base])
+		return false;
+	for (size_t i = 0; i < v->count[0]; i++)
+		values += sst_meta_blob_bytes(&v->level[0][i]->meta);
+	return values < v->bytes[0];
+}
+
 static double level_score(const struct version_set *vs,
 			  const struct tree_options *o, unsigned level,
 			  uint64_t target)
@@ -316,6 +340,9 @@ struct compaction *compact_pick(struct version_set *vs,
 	for (level = 0; level < LAST; level++)
 		if (!level || level >= base)
 			score[level] = level_score(vs, o, level, target[level]);
+	vs->level0_waits = score[0] >= 1 && level0_waits(vs, o, base);
+	if (vs->level0_waits)
+		score[0] = 0;
 	garbage = garbage_score(vs->current);
 	while (!c) {
 		unsigned best = 0;

@@ -15,8 +15,9 @@
  * stay disjoint, tombstones included. A cut is made only before a new user key.
  *
  * A table ends when it is large enough; when it overlaps so much of the level
- * below that compacting it would cost too much; and, once half full, where a
- * table of the level below ends, so that the next compaction's inputs line up.
+ * below that compacting it would cost too much; and, once an eighth full, where
+ * a table of the level below ends, so that the next compaction's inputs line
+ * up.
  *
  * What becomes of values in blob files is in compact_blob.c.
  *
@@ -29,6 +30,10 @@
 
 /* A table may overlap this many times its target size one level down. */
 #define GRANDPARENT_TABLES 10
+/* A table that has this part of its target size may end where one below does:
+ * then there are many to choose from when one has to go down, and the densest
+ * costs least. */
+#define ALIGNED_PART 8
 /* Entries between two looks at the stop flag and the rate. */
 #define CHECK_ENTRIES 2048
 
@@ -269,7 +274,8 @@ static bool table_full(struct compact_sink *s)
 	if (s->one_table || !s->writer)
 		return false;
 	bytes = sst_writer_bytes(s->writer);
-	return bytes >= target || (s->crossed && bytes >= target / 2) ||
+	return bytes >= target ||
+	       (s->crossed && bytes >= target / ALIGNED_PART) ||
 	       s->grandparent_bytes > GRANDPARENT_TABLES * target;
 }
 

@@ -347,6 +347,10 @@ struct version_set {
 	/* Of the values in blob files that level 0 refers to, the share that
 	 * hid older ones, lately. Protected by mutex. */
 	double hidden_share;
+	/* More is coming into level 0: merging it may wait for company, see
+	 * compact_pick.c; and whether it does. Protected by mutex; set by who
+	 * picks, and by the picker. */
+	bool level0_grows, level0_waits;
 	/* manifest, protected by apply_mutex */
 	struct wal_writer *manifest;
 	uint64_t manifest_number;

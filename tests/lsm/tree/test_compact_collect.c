@@ -109,6 +109,27 @@ START_TEST(little_that_is_dead_is_left_alone)
 }
 END_TEST
 
+START_TEST(level0_full_of_handles_does_not_wait_for_company)
+{
+	static const unsigned live[FILES] = {1000, 1000, 1000, 1000, 1000,
+					     1000, 1000, 1000, 1000, 1000};
+	static const uint64_t none[FILES], some[FILES] = {100 * KB};
+	struct compaction *c;
+
+	t.vs.level0_grows = true;
+	make(live);
+	for (unsigned i = 0; i < 3; i++)
+		add_table(0, i, none);
+	add_table(0, 3, some);
+	apply();
+	c = pick();
+	ck_assert_ptr_nonnull(c);
+	ck_assert_uint_eq(c->level, 0);
+	ck_assert(!t.vs.level0_waits);
+	done(c);
+}
+END_TEST
+
 START_TEST(worst_files_are_emptied_together)
 {
 	static const unsigned live[FILES] = {1000, 950, 200, 900, 850,
@@ -251,6 +272,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, little_that_is_dead_is_left_alone);
+	tcase_add_test(tc, level0_full_of_handles_does_not_wait_for_company);
 	tcase_add_test(tc, worst_files_are_emptied_together);
 	tcase_add_test(tc, set_stays_until_no_table_refers_to_it);
 	tcase_add_test(tc, full_disk_makes_it_one_file_at_a_time);

@@ -144,6 +144,60 @@ START_TEST(level0_waits_for_its_trigger)
 }
 END_TEST
 
+/* Taken and given back. */
+static void picks_level0(size_t tables)
+{
+	struct compaction *c = pick();
+
+	ck_assert_ptr_nonnull(c);
+	ck_assert(!t.vs.level0_waits);
+	ck_assert_uint_eq(c->level, 0);
+	ck_assert_uint_eq(c->input_count[0], tables);
+	done(c);
+}
+
+static void add_to_level0(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		add(0, "a", "p", i + 1, 1 * KB);
+	apply();
+}
+
+START_TEST(level0_waits_for_company_while_it_grows)
+{
+	t.vs.level0_grows = true;
+	add(6, "a", "z", 0, 40 * KB);
+	add_to_level0(11);
+	ck_assert_ptr_null(pick());
+	ck_assert(t.vs.level0_waits);
+	/* it has stopped growing */
+	t.vs.level0_grows = false;
+	picks_level0(11);
+	t.vs.level0_grows = true;
+	add_to_level0(1);
+	picks_level0(12);
+}
+END_TEST
+
+START_TEST(level0_does_not_wait_below_its_trigger)
+{
+	t.vs.level0_grows = true;
+	add(6, "a", "z", 0, 40 * KB);
+	add_to_level0(3);
+	ck_assert_ptr_null(pick());
+	ck_assert(!t.vs.level0_waits);
+}
+END_TEST
+
+START_TEST(level0_does_not_wait_for_a_small_base)
+{
+	t.vs.level0_grows = true;
+	add(6, "a", "z", 0, 1 * KB);
+	add_to_level0(4);
+	picks_level0(4);
+}
+END_TEST
+
 START_TEST(level0_takes_all_that_overlap_and_no_other)
 {
 	struct compaction *c;
@@ -425,6 +479,9 @@ int main(void)
 	tcase_add_test(tc, targets_grow_from_the_last_level_up);
 	tcase_add_test(tc, level_no_longer_needed_stays_base_until_empty);
 	tcase_add_test(tc, level0_waits_for_its_trigger);
+	tcase_add_test(tc, level0_waits_for_company_while_it_grows);
+	tcase_add_test(tc, level0_does_not_wait_below_its_trigger);
+	tcase_add_test(tc, level0_does_not_wait_for_a_small_base);
 	tcase_add_test(tc, level0_takes_all_that_overlap_and_no_other);
 	tcase_add_test(tc, sequential_load_is_moved);
 	tcase_add_test(tc, moves_do_not_step_over_older_tables);

@@ -38,6 +38,7 @@ static inline struct tree_options small_options(void)
 {
 	struct tree_options o = {
 		.level0_trigger = 4,
+		.level0_enough = 12,
 		.level_base_bytes = 64 << 10,
 		.level_multiplier = 4,
 		.table_bytes = 8 << 10,
