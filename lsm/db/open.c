@@ -167,6 +167,7 @@ static int open_memory(struct lsm_db *db)
 	db->cache = cache_new(db->opt.memory_bytes);
 	if (!db->cache)
 		return -ENOMEM;
+	db->tree_opt.sst.cache = db->cache;
 	db->arenas = arena_pool_new(db->opt.write_buffer_bytes, charge_cache,
 				    db->cache);
 	if (!db->arenas)

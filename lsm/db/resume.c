@@ -48,13 +48,30 @@ static int resume_manifest(struct lsm_db *db)
 	return 0;
 }
 
+/*
+ * The memtable in use may have handles into a file of one that could not be
+ * flushed. If a sync of that file has failed its values are to be moved, which
+ * takes all who have handles at once (db_direct_seal()).
+ */
+static bool flush_needs_active_locked(struct lsm_db *db)
+	REQUIRES(db->write_mutex)
+{
+	bool needed;
+
+	mutex_lock(&db->mutex);
+	needed = db->imm_count && db->imm_count + 1 < DB_MEMS_MAX &&
+		 db->active->pins.count;
+	mutex_unlock(&db->mutex);
+	return needed;
+}
+
 /* *number is the log whose predecessors must be flushed. */
 static int resume_log(struct lsm_db *db, uint64_t *number)
 {
 	int err = 0;
 
 	mutex_lock(&db->write_mutex);
-	if (db->wal_failed) {
+	if (db->wal_failed || flush_needs_active_locked(db)) {
 		err = db_switch_locked(db);
 		db->room_bytes = 0;
 	}

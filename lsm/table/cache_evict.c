@@ -375,6 +375,7 @@ void cache_shrink(struct cache *c)
 		    before)
 			fruitless++;
 	}
-	/* What is left are mappings, and slabs whose entries are held. */
-	evict_while(c, over_held);
+	/* What is left are mappings, and slabs some of whose entries are held:
+	 * to evict the others would empty the cache and give nothing back. */
+	evict_while(c, over_held_by_mappings);
 }

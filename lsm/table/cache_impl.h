@@ -29,6 +29,7 @@
 #define EVICT_STEPS_MAX     64 /* looked at in one visit of a shard */
 #define DRAIN_PLACES        64 /* of a slab, moved at once */
 #define DRAIN_FRUITLESS_MAX 64
+#define DRAIN_HELD_MAX      16 /* slabs in a row that are passed over */
 
 /* One cache line, so that the data after it is aligned to one. */
 struct cache_entry {
@@ -103,6 +104,13 @@ static inline bool over_live(struct cache *c)
 static inline bool over_held(struct cache *c)
 {
 	return exceeds(c, &c->mem.held, c->capacity);
+}
+
+/* Evicting mappings would help. */
+static inline bool over_held_by_mappings(struct cache *c)
+{
+	return atomic_load_explicit(&c->mem.mapped, memory_order_relaxed) > 0 &&
+	       over_held(c);
 }
 
 static inline bool over_budget(struct cache *c)

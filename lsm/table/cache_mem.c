@@ -17,8 +17,10 @@
  * Sizes are those of which a slab holds a whole number, a sixteenth apart where
  * that is possible, so little is lost at the end of a piece and nothing at the
  * end of a slab. What is larger than a quarter of a slab gets a mapping of its
- * own. A slab whose last piece is freed goes to whatever class needs one next;
- * beyond a few it is unmapped.
+ * own. Odd sizes come alone, as the last block of each table is: a piece of a
+ * larger size is given away before a slab is opened for a few of one. A slab
+ * whose last piece is freed goes to whatever class needs one next; beyond a few
+ * it is unmapped.
  *
  * Data that is handed to the kernel where it lies should begin on a page: the
  * kernel takes hold of it page by page, and else has to look up two for each
@@ -63,6 +65,7 @@
 #define LEAD_ROOM    512 /* entry and lead, before a page */
 #define PAGES_MIN    7   /* of a piece aligned to pages */
 #define PAGES_MAX    32
+#define BORROW_PARTS 4  /* of a slab, in larger pieces */
 #define SAMPLE       64 /* slabs looked at to find a sparse one */
 
 /* Protected by the mutex of cache_mem but for what is constant. */
@@ -375,6 +378,12 @@ static struct cache_entry *take(struct cache_mem *m, struct slab *s,
 	return e;
 }
 
+static void count_mapping(struct cache_mem *m, int64_t bytes)
+{
+	add(&m->held, bytes);
+	add(&m->mapped, bytes);
+}
+
 static struct cache_entry *alloc_own(struct cache_mem *m, size_t bytes)
 {
 	struct cache_entry *e = map(own_bytes(bytes));
@@ -383,9 +392,28 @@ static struct cache_entry *alloc_own(struct cache_mem *m, size_t bytes)
 		return NULL;
 	e->bytes = (uint32_t)bytes;
 	e->class = CACHE_MEM_OWN;
-	add(&m->held, (int64_t)own_bytes(bytes));
+	count_mapping(m, (int64_t)own_bytes(bytes));
 	add(&m->live, (int64_t)own_bytes(bytes));
 	return e;
+}
+
+/* A slab with a free piece of the next larger size there is, or NULL: the class
+ * is to have a slab, because it borrowed for a quarter of one since the last.
+ */
+static struct slab *borrow(struct cache_mem *m, uint16_t class)
+	REQUIRES(m->mutex)
+{
+	struct size_class *c = &m->classes[class], *from = c + 1;
+
+	while (from < m->classes + m->class_count && !from->partial)
+		from++;
+	if (from == m->classes + m->class_count)
+		return NULL;
+	c->borrowed += from->bytes;
+	if (c->borrowed <= m->slab_bytes / BORROW_PARTS)
+		return from->partial;
+	c->borrowed = 0;
+	return NULL;
 }
 
 struct cache_entry *cache_mem_alloc(struct cache_mem *m, size_t bytes,
@@ -403,6 +431,8 @@ struct cache_entry *cache_mem_alloc(struct cache_mem *m, size_t bytes,
 		return alloc_own(m, bytes);
 	mutex_lock(&m->mutex);
 	s = m->classes[class].partial;
+	if (!s && !pad)
+		s = borrow(m, class);
 	if (!s && m->idle) {
 		s = m->idle;
 		m->idle = s->next;
@@ -453,7 +483,7 @@ void cache_mem_kill(struct cache_mem *m, struct cache_entry *list)
 
 		add(&m->live, -cost);
 		if (!s)
-			add(&m->held, -cost);
+			count_mapping(m, -cost);
 		else if (!--s->live)
 			add(&m->held, -(int64_t)m->slab_bytes);
 	}
@@ -540,13 +570,30 @@ static bool is_sparser(const struct slab *s, const struct slab *than)
 				(uint64_t)than->live * s->pieces;
 }
 
-struct slab *cache_mem_drain_begin(struct cache_mem *m, uint64_t round)
+/* Does somebody hold an entry of it? Then it cannot become empty. */
+static bool is_held(struct cache_mem *m, struct slab *s) REQUIRES(m->mutex)
 {
-	struct slab *best = NULL, *s;
+	for (uint32_t i = 0; i < s->pieces; i++) {
+		uint32_t state;
+
+		if (!(s->map[i / 64] >> (i % 64) & 1))
+			continue;
+		/* relaxed: who takes hold of one from now on is met later */
+		state = atomic_load_explicit(&piece_at(m, s, i)->state,
+					     memory_order_relaxed);
+		if (state && state != IN_TABLE)
+			return true;
+	}
+	return false;
+}
+
+/* The sparsest of a few that were not chosen in this round, or NULL. */
+static struct slab *choose(struct cache_mem *m, uint64_t round)
+	REQUIRES(m->mutex)
+{
+	struct slab *best = NULL, *s = m->hand;
 	unsigned n = 0;
 
-	mutex_lock(&m->mutex);
-	s = m->hand;
 	while (s && (n++ < SAMPLE || !best)) {
 		if (s->live && !s->is_draining && s->drained != round &&
 		    is_sparser(s, best))
@@ -556,13 +603,28 @@ struct slab *cache_mem_drain_begin(struct cache_mem *m, uint64_t round)
 			break;
 	}
 	m->hand = s;
-	if (best) {
-		best->is_draining = true;
+	if (best)
 		best->drained = round;
-		partial_remove(&m->classes[best->class], best);
+	return best;
+}
+
+struct slab *cache_mem_drain_begin(struct cache_mem *m, uint64_t round)
+{
+	unsigned tries = DRAIN_HELD_MAX;
+	struct slab *s;
+
+	mutex_lock(&m->mutex);
+	do {
+		s = choose(m, round);
+	} while (s && is_held(m, s) && --tries);
+	if (!tries)
+		s = NULL;
+	if (s) {
+		s->is_draining = true;
+		partial_remove(&m->classes[s->class], s);
 	}
 	mutex_unlock(&m->mutex);
-	return best;
+	return s;
 }
 
 unsigned cache_mem_drain_next(struct cache_mem *m, struct slab *s,

@@ -29,6 +29,7 @@ struct size_class {
 	uint32_t bytes;  /* of a piece */
 	uint32_t pieces; /* of a slab */
 	uint32_t first;  /* offset of the first one in a slab */
+	size_t borrowed; /* bytes of larger pieces since it got a slab */
 	/* Slabs with a free piece. Protected by the mutex of cache_mem. */
 	struct slab *partial, *partial_last;
 };
@@ -46,8 +47,8 @@ struct cache_mem {
 	unsigned idle_count;
 	uint64_t rounds; /* of draining */
 	/* Written under mutex. held: the slabs with a live piece, and mappings;
-	 * live: the pieces' shares in them. */
-	_Atomic int64_t held, live;
+	 * live: the pieces' shares in them; mapped: the mappings alone. */
+	_Atomic int64_t held, live, mapped;
 };
 
 void cache_mem_init(struct cache_mem *m, uint64_t capacity_bytes);
@@ -68,8 +69,9 @@ void cache_mem_kill(struct cache_mem *m, struct cache_entry *list);
 void cache_mem_free(struct cache_mem *m, struct cache_entry *list);
 
 /*
- * Emptying a slab: begin() chooses one with few live pieces and takes it out of
- * use for allocations (NULL: all were chosen in this round), next() tells what
+ * Emptying a slab: begin() chooses one with few live pieces, none of them held,
+ * and takes it out of use for allocations (NULL: those of this round were all
+ * chosen or held), next() tells what
  * was in the cache of it, a few at a time, from *piece on, and end() gives it
  * back. Until then it is not unmapped.
  */

@@ -70,6 +70,7 @@ struct sst_writer_options {
 	uint32_t prefix_bytes;     /* <= SST_PREFIX_MAX; 0: no prefixes */
 	bool lz4;
 	const struct logger *log; /* may be NULL */
+	struct cache *cache; /* charged with what is gathered; may be NULL */
 };
 
 struct sst_writer;

@@ -534,6 +534,13 @@ static void iter_seek_for_prev_op(struct iter *base, struct lsm_slice key,
 		iter_prev_op(base);
 }
 
+/* What a compaction reads into counts in the cache's budget. */
+static void charge_chunk(const struct sst_iter *it, int sign)
+{
+	if (it->readahead)
+		cache_charge(it->r->cache, sign * (int64_t)CHUNK_MAX);
+}
+
 static void iter_free_op(struct iter *base)
 {
 	struct sst_iter *it = sst_iter(base);
@@ -541,6 +548,7 @@ static void iter_free_op(struct iter *base)
 	unload(it);
 	sst_ahead_stop(&it->ahead);
 	block_cursor_release(&it->c);
+	charge_chunk(it, -1);
 	free(it->chunk);
 	free(it->plain);
 	sst_reader_put(it->r);
@@ -578,6 +586,7 @@ struct iter *sst_reader_iter(struct sst_reader *r,
 	it->upper = o->upper;
 	it->nothing = !sst_reader_may_hold(r, o->lower, o->upper);
 	sst_reader_ref(r);
+	charge_chunk(it, 1);
 	return &it->base;
 }
 

@@ -45,6 +45,7 @@ int sst_writer_open(struct env_dir *dir, const char *name, uint64_t number,
 		return -ENOMEM;
 	}
 	w->log = o->log;
+	w->cache = o->cache;
 	w->block_bytes = o->block_bytes < SST_BLOCK_BYTES_MAX
 				 ? o->block_bytes
 				 : SST_BLOCK_BYTES_MAX;
@@ -68,6 +69,12 @@ int sst_writer_open(struct env_dir *dir, const char *name, uint64_t number,
 	return 0;
 }
 
+static void charge_hashes(struct sst_writer *w, int64_t count)
+{
+	if (w->cache && count)
+		cache_charge(w->cache, count * (int64_t)sizeof(*w->hashes));
+}
+
 static void writer_free(struct sst_writer *w)
 {
 	block_builder_release(&w->data);
@@ -79,6 +86,7 @@ static void writer_free(struct sst_writer *w)
 	buf_release(&w->range_value);
 	buf_release(&w->range_end);
 	sst_meta_release(&w->meta);
+	charge_hashes(w, -(int64_t)w->hash_cap);
 	free(w->hashes);
 	free(w->name);
 	free(w);
@@ -209,11 +217,12 @@ static int cut_block(struct sst_writer *w, const struct lsm_slice *next)
 static int add_hash(struct sst_writer *w, const void *data, size_t len)
 {
 	if (w->hash_count == w->hash_cap) {
-		size_t cap = w->hash_cap ? 2 * w->hash_cap : 4096;
+		size_t cap = w->hash_cap + w->hash_cap / 8 + 4096;
 		uint64_t *h = realloc(w->hashes, cap * sizeof(*h));
 
 		if (!h)
 			return -ENOMEM;
+		charge_hashes(w, (int64_t)(cap - w->hash_cap));
 		w->hashes = h;
 		w->hash_cap = cap;
 	}

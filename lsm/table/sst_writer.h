@@ -16,6 +16,7 @@
 struct sst_writer {
 	struct env_writer *out;
 	const struct logger *log;
+	struct cache *cache; /* charged with the hashes; may be NULL */
 	char *name;
 	uint32_t block_bytes, bloom_bits, prefix_bytes;
 	bool lz4;

@@ -93,6 +93,17 @@ static void put_all(char prefix, unsigned v)
 		ck_ok(lsm_put(db, key_of(key, prefix, i), value_of(i, v, buf)));
 }
 
+/* Fails the call that is n calls away, and flushes or resumes. */
+static int with_error(unsigned n, int (*work)(struct lsm_db *))
+{
+	int r;
+
+	env_fault_fail_at(env, env_fault_calls(env) + n, -EIO, false);
+	r = work(db);
+	env_fault_clear(env);
+	return r;
+}
+
 /* In one batch, which goes to a blob file by itself. */
 static void put_bulk(char prefix, unsigned v)
 {
@@ -646,6 +657,35 @@ START_TEST(clone_of_an_unflushed_bulk_write_survives_power_loss)
 }
 END_TEST
 
+/* A memtable could not be flushed, for two errors in a row; meanwhile the next
+ * one got handles into its file. Once the disk works both are. */
+START_TEST(clone_in_the_memtable_behind_does_not_block_the_flush)
+{
+	struct lsm_batch *b;
+	unsigned n;
+
+	options.no_background_compaction = true; /* the errors are not for it */
+	reopen();
+	for (n = 0; n < 8 * 12; n++) {
+		put_bulk('a', n);
+		(void)with_error(n / 12, lsm_flush);
+		b = lsm_batch_new();
+		add_clone(b, 'a', 'b');
+		ck_ok(lsm_write(db, b, NULL));
+		lsm_batch_free(b);
+		(void)with_error(n % 12, lsm_resume);
+		ck_ok(lsm_resume(db));
+		check_all('a', n);
+		check_all('b', n);
+		settle();
+	}
+	ck_ok(lsm_verify(db, NULL, NULL));
+	kill_and_reopen();
+	check_all('a', n - 1);
+	check_all('b', n - 1);
+}
+END_TEST
+
 /* What the file holds may be lost: its values are moved when they are flushed,
  * which has to wait for the batch that leads there. */
 START_TEST(file_whose_sync_failed_waits_for_the_batch)
@@ -840,6 +880,8 @@ int main(void)
 	tcase_add_test(f, compaction_beside_an_unflushed_clone_keeps_the_files);
 	tcase_add_test(f, clone_of_an_unflushed_bulk_write_survives_power_loss);
 	tcase_add_test(f, file_whose_sync_failed_waits_for_the_batch);
+	tcase_add_test(f,
+		       clone_in_the_memtable_behind_does_not_block_the_flush);
 	suite_add_tcase(s, f);
 	return run_suite(s);
 }
