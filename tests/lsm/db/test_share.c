@@ -666,14 +666,14 @@ START_TEST(clone_in_the_memtable_behind_does_not_block_the_flush)
 
 	options.no_background_compaction = true; /* the errors are not for it */
 	reopen();
-	for (n = 0; n < 8 * 12; n++) {
+	for (n = 0; n < 3 * 4; n++) {
 		put_bulk('a', n);
-		(void)with_error(n / 12, lsm_flush);
+		(void)with_error(1 + n / 4, lsm_flush);
 		b = lsm_batch_new();
 		add_clone(b, 'a', 'b');
 		ck_ok(lsm_write(db, b, NULL));
 		lsm_batch_free(b);
-		(void)with_error(n % 12, lsm_resume);
+		(void)with_error(n % 4, lsm_resume);
 		ck_ok(lsm_resume(db));
 		check_all('a', n);
 		check_all('b', n);
