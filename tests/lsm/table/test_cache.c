@@ -166,6 +166,48 @@ START_TEST(budget_holds_whatever_is_inserted)
 }
 END_TEST
 
+START_TEST(odd_sizes_do_not_open_slabs)
+{
+	struct cache *c = cache_new(64 << 20);
+	uint64_t used, i;
+
+	cache_put(c, put_block(c, 1, 0, 4000));
+	used = stats(c).used;
+	for (i = 1; i < 9; i++)
+		cache_put(c, put_block(c, 1, i, 400 * i));
+	ck_assert_uint_eq(stats(c).entries, 9);
+	ck_assert_uint_eq(stats(c).used, used);
+	cache_free(c);
+}
+END_TEST
+
+/* Somebody holds an entry of every slab: none can be emptied, and trying must
+ * not cost the others. */
+START_TEST(held_slabs_keep_their_other_blocks)
+{
+	struct cache_entry *held[200];
+	struct cache *c = cache_new(4 << 20);
+
+	for (uint64_t i = 0; i < 1000; i++) {
+		struct cache_entry *e = put_block(c, 1, i, 4000);
+
+		if (i % 5)
+			cache_put(c, e);
+		else
+			held[i / 5] = e;
+	}
+	cache_charge(c, 1 << 20);
+	ck_assert_uint_ge(stats(c).entries, 600);
+	ck_assert_uint_le(stats(c).entries, 800);
+	for (unsigned i = 0; i < 200; i++)
+		cache_put(c, held[i]);
+	cache_charge(c, 4096);
+	ck_assert_uint_le(stats(c).used + stats(c).charged, 4 << 20);
+	cache_charge(c, -(1 << 20) - 4096);
+	cache_free(c);
+}
+END_TEST
+
 START_TEST(charged_memory_pushes_blocks_out_down_to_nothing)
 {
 	struct cache *c = cache_new(4 << 20);
@@ -589,6 +631,8 @@ int main(void)
 	tcase_add_test(
 		tc, block_kept_out_of_the_table_lives_as_long_as_its_reference);
 	tcase_add_loop_test(tc, budget_holds_whatever_is_inserted, 0, 2);
+	tcase_add_test(tc, odd_sizes_do_not_open_slabs);
+	tcase_add_test(tc, held_slabs_keep_their_other_blocks);
 	tcase_add_test(tc, charged_memory_pushes_blocks_out_down_to_nothing);
 	tcase_add_test(tc,
 		       memory_held_stays_within_the_budget_when_sizes_shift);
