@@ -33,6 +33,13 @@
  *      through the map 160 / 315      pwrite 155 / 98
  *      direct I/O, tail blocks written again and again 146 / 92
  *
+ * Where the last sync was for one append, the next one is written to the disk
+ * as it is appended, without waiting: who asks for a sync in a call of its own,
+ * as the filesystem does for a program's write and fsync, asks some 10 us
+ * later, and by then the disk has done a third of its work (a pwrite of 4 KiB,
+ * 14 us of anything, fdatasync: 64 instead of 80 us). Appends shorter than a
+ * page are not worth the call.
+ *
  * Space is allocated (fallocate, without KEEP_SIZE) before it is mapped or
  * written, so a full disk is -ENOSPC from an append and never a SIGBUS; what
  * raises one all the same (a disk that fails, a file cut short by somebody)
@@ -89,6 +96,7 @@ struct posix_log {
 	uint64_t syncs_seen;        /* by the last append */
 	unsigned unsynced;          /* appends since that changed */
 	bool often;                 /* synced after few appends */
+	bool alone;                 /* synced after one, the last time */
 	uint64_t written;           /* up to here a sync finds written blocks */
 };
 
@@ -192,6 +200,7 @@ static void note_append(struct posix_log *log)
 
 	if (syncs != log->syncs_seen) {
 		log->often = log->unsynced <= OFTEN_APPENDS;
+		log->alone = log->unsynced == 1;
 		log->syncs_seen = syncs;
 		log->unsynced = 0;
 	} else if (log->unsynced > OFTEN_APPENDS) {
@@ -223,6 +232,15 @@ static int fill_ahead(struct posix_log *log, uint64_t end)
 	}
 	log->written = to;
 	return 0;
+}
+
+/* Lets the disk begin with what was just written at the position. */
+static void begin_write(struct posix_log *log, size_t len)
+{
+	/* An error is the sync's to tell, and some filesystems do not know the
+	 * call. */
+	(void)sync_file_range(log->fd, (off_t)log->position, (off_t)len,
+			      SYNC_FILE_RANGE_WRITE);
 }
 
 int posix_log_append(struct env_log *base, const void *data, size_t len)
@@ -259,6 +277,8 @@ int posix_log_append(struct env_log *base, const void *data, size_t len)
 					      log->position);
 		if (err)
 			return log_fail(log, err);
+		if (log->alone && log->unsynced == 1 && len >= log->page_bytes)
+			begin_write(log, len);
 	}
 	log->position = end;
 	return 0;
