@@ -198,6 +198,7 @@ struct reclaim {
 	uint64_t carried;          /* the flush thread's */
 	/* Estimates of what tables hide; protected by db->mutex. */
 	uint64_t epoch;
+	uint64_t gone; /* snapshots, ever */
 	bool estimate_due, held;
 };
 

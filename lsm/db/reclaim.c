@@ -187,30 +187,8 @@ uint64_t reclaim_due(struct lsm_db *db)
 		     : UINT64_MAX;
 }
 
-void reclaim_estimate(struct lsm_db *db)
-{
-	struct superversion *sv = sv_get(db);
-	uint64_t *snapshots, epoch = 0;
-	size_t count;
-	bool held;
-	int err;
-
-	mutex_lock(&db->mutex);
-	err = snapshots_collect_locked(db, &snapshots, &count);
-	epoch = db->reclaim.epoch + 1;
-	mutex_unlock(&db->mutex);
-	if (!err) {
-		held = version_estimate_hidden(sv->version, snapshots, count,
-					       epoch);
-		free(snapshots);
-		mutex_lock(&db->mutex);
-		db->reclaim.held |= held;
-		mutex_unlock(&db->mutex);
-	}
-	sv_put_user(sv);
-}
-
-void reclaim_snapshot_gone_locked(struct lsm_db *db)
+/* What snapshots held back may be free. */
+static void estimate_anew_locked(struct lsm_db *db) REQUIRES(db->mutex)
 {
 	if (!db->reclaim.held)
 		return;
@@ -218,6 +196,39 @@ void reclaim_snapshot_gone_locked(struct lsm_db *db)
 	db->reclaim.epoch++;
 	db->reclaim.estimate_due = true;
 	background_wake_locked(db);
+}
+
+void reclaim_estimate(struct lsm_db *db)
+{
+	struct superversion *sv = sv_get(db);
+	uint64_t *snapshots, epoch, gone;
+	size_t count;
+	bool held;
+	int err;
+
+	mutex_lock(&db->mutex);
+	err = snapshots_collect_locked(db, &snapshots, &count);
+	epoch = db->reclaim.epoch + 1;
+	gone = db->reclaim.gone;
+	mutex_unlock(&db->mutex);
+	if (!err) {
+		held = version_estimate_hidden(sv->version, snapshots, count,
+					       epoch);
+		free(snapshots);
+		mutex_lock(&db->mutex);
+		db->reclaim.held |= held;
+		/* One of the snapshots went meanwhile. */
+		if (gone != db->reclaim.gone)
+			estimate_anew_locked(db);
+		mutex_unlock(&db->mutex);
+	}
+	sv_put_user(sv);
+}
+
+void reclaim_snapshot_gone_locked(struct lsm_db *db)
+{
+	db->reclaim.gone++;
+	estimate_anew_locked(db);
 }
 
 void reclaim_name_gone(struct lsm_db *db, uint64_t seq)
