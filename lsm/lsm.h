@@ -201,7 +201,7 @@ struct lsm_options {
 	 * written out: they go into blob files, 32 KiB and more to a block, and
 	 * the tree keeps a handle of some 20 bytes, so that compaction moves
 	 * handles and not data. What is overwritten or deleted is dead weight
-	 * in its blob file. When that comes to a tenth or a seventh of what is
+	 * in its blob file. When that comes to an eighth or a sixth of what is
 	 * live, the files with most of it are emptied in the background: what
 	 * is live in them moves into a new one. Worth it from 1 KiB or so. 0:
 	 * all values stay in the tree. May differ from one opening to the next;
@@ -227,6 +227,10 @@ struct lsm_options {
 	 * never.
 	 */
 	uint32_t blob_direct_bytes;
+	/* Once so many bytes were written since somebody asked for a sync, and
+	 * values lately did not compress, 4 KiB of such values are enough for
+	 * that. 0: 1 MiB; UINT64_MAX: never. */
+	uint64_t blob_direct_unsynced_bytes;
 	unsigned compaction_threads; /* beside the flush thread; 0: 1 */
 	/* Compactions write at most this fast together, bytes/s. Flushes are
 	 * not held up: memory waits for them. 0: no limit. */

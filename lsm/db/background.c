@@ -177,6 +177,8 @@ static int flush_build(struct flush_job *j, struct version_edit *edit,
 	blob_view_release(&db->vs, &mover.view);
 	if (!err)
 		err = db_direct_add(db, j->mems, j->count, edit);
+	if (!err)
+		direct_note_values(db, edit);
 	*written = env.written_bytes;
 	mutex_lock(&db->mutex);
 	db->blob_written += env.blob_bytes;

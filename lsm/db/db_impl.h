@@ -235,6 +235,10 @@ struct lsm_db {
 	/* Direct files with committed blocks that are not synced, a reference
 	 * each; protected by write_mutex. */
 	struct db_direct *dirty_direct;
+	/* Written since somebody asked for a sync. */
+	_Atomic uint64_t unsynced_bytes;
+	/* Values lately did not become smaller by compression. */
+	_Atomic bool values_raw;
 
 	struct mutex pack_mutex;
 	struct direct_pack *packs; /* protected by pack_mutex; to be used */
@@ -395,8 +399,13 @@ int db_write_rep(struct lsm_db *db, const struct lsm_batch *batch, uint8_t *rep,
 
 /* ---- direct.c: bulk writes ---- */
 
+/* So many bytes of large values make a bulk write now. */
+uint64_t direct_bytes(const struct lsm_db *db);
+
 /* Is the batch one that writes its large values itself? */
 bool direct_wanted(const struct lsm_db *db, const struct lsm_batch *batch);
+/* A flush adds these files: do values compress? */
+void direct_note_values(struct lsm_db *db, const struct version_edit *edit);
 /* As lsm_write(). */
 int direct_write(struct lsm_db *db, struct lsm_batch *batch, bool sync);
 /* Do its blocks lie in files of the active memtable? 0, -ESTALE or -ENOMEM;
@@ -482,6 +491,8 @@ void prefetch_release(struct lsm_db *db);
 /* Everything up to seq, which was appended before the call, becomes durable.
  * Shares one sync among all who wait. */
 int wal_sync_to(struct lsm_db *db, uint64_t seq);
+/* The same for somebody who asked for it. */
+int wal_sync_asked(struct lsm_db *db, uint64_t seq);
 /* Everything up to seq is durable without the log. */
 void wal_synced_by_flush(struct lsm_db *db, uint64_t seq);
 /* Tells the timer that something was appended; cheap when it knows. */

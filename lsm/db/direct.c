@@ -20,6 +20,12 @@
  * A writer may have the first two steps done before it takes locks of its own
  * (lsm_batch_prepare()).
  *
+ * Small batches go through the log, and their values are packed together when
+ * the memtable is flushed: neighbours compress better together, and a sync of
+ * the log alone is half of one of both. Neither counts when the values do not
+ * compress and nobody syncs. So then a batch with a single value of some length
+ * is a bulk write: random overwrites of files are written once, not twice.
+ *
  * A file belongs to one memtable. When that was closed between writing and
  * committing, all was in vain and is done again; after a few times the values
  * go through the log as those of any batch.
@@ -33,6 +39,11 @@
 /* A piece is written when it has so many bytes; one more block fits. */
 #define PIECE_BYTES ((uint64_t)1 << 20)
 #define TRIES_MAX   3
+/* Enough for a bulk write while nobody syncs. Smaller ones are not worth a call
+ * of their own. */
+#define SINGLE_BYTES 4096
+/* Values that come out smaller by less than this part do not compress. */
+#define RAW_PART 8
 /* A user waits for it, and collecting garbage compresses again: LZ4 may be in a
  * hurry. Costs one or two hundredths of the size, and saves a tenth of the time
  * for programs, nothing for text, four tenths for noise that repeats itself. */
@@ -135,20 +146,53 @@ static bool is_large(const struct lsm_db *db, const struct batch_op *op)
 	return op->kind == KIND_PUT && op->value.len >= db->opt.blob_bytes;
 }
 
+uint64_t direct_bytes(const struct lsm_db *db)
+{
+	const struct lsm_options *o = &db->opt;
+
+	if (!o->blob_bytes || o->blob_direct_bytes == UINT32_MAX)
+		return UINT64_MAX;
+	/* Relaxed: both are hints. */
+	if (o->blob_direct_bytes > SINGLE_BYTES &&
+	    atomic_load_explicit(&db->values_raw, memory_order_relaxed) &&
+	    atomic_load_explicit(&db->unsynced_bytes, memory_order_relaxed) >=
+		    o->blob_direct_unsynced_bytes)
+		return SINGLE_BYTES;
+	return o->blob_direct_bytes;
+}
+
 bool direct_wanted(const struct lsm_db *db, const struct lsm_batch *batch)
 {
-	uint64_t large = 0;
+	uint64_t enough = direct_bytes(db), large = 0;
 	struct batch_walk w;
 	struct batch_op op;
 
-	if (!db->opt.blob_bytes || db->opt.blob_direct_bytes == UINT32_MAX ||
-	    batch->data_bytes < db->opt.blob_direct_bytes)
+	if (batch->data_bytes < enough)
 		return false;
 	batch_walk_init(&w, batch);
-	while (large < db->opt.blob_direct_bytes && !batch_walk_next(&w, &op))
+	while (large < enough && !batch_walk_next(&w, &op))
 		if (is_large(db, &op))
 			large += op.value.len;
-	return large >= db->opt.blob_direct_bytes;
+	return large >= enough;
+}
+
+void direct_note_values(struct lsm_db *db, const struct version_edit *edit)
+{
+	uint64_t values = 0, files = 0;
+
+	for (size_t i = 0; i < edit->blob_count; i++) {
+		const struct edit_blob *b = &edit->blobs[i];
+
+		if (b->what != EDIT_BLOB_ADD)
+			continue;
+		values += b->meta.value_bytes;
+		files += b->meta.file_bytes;
+	}
+	if (values)
+		/* Relaxed: a hint. */
+		atomic_store_explicit(&db->values_raw,
+				      files > values - values / RAW_PART,
+				      memory_order_relaxed);
 }
 
 /* A fresh file for the active memtable. */

@@ -144,6 +144,7 @@ static struct lsm_db *db_new(const struct lsm_options *options)
 				  .arg = db->opt.log_arg,
 				  .level = db->opt.log_level};
 	options_for_tree(&db->opt, &db->log, &db->tree_opt);
+	db->values_raw = !db->tree_opt.sst.lz4;
 	db->read_only = db->opt.read_only;
 	db->snapshots.next = db->snapshots.prev = &db->snapshots;
 	init_sync(db);

@@ -80,6 +80,8 @@ void options_complete(struct lsm_options *o)
 		o->reclaim_interval_ms = 5000;
 	if (!o->blob_direct_bytes)
 		o->blob_direct_bytes = 64 << 10;
+	if (!o->blob_direct_unsynced_bytes)
+		o->blob_direct_unsynced_bytes = MIB;
 	if (!o->wal_sync_interval_ms)
 		o->wal_sync_interval_ms = 1000;
 }

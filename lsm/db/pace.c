@@ -8,7 +8,7 @@
  *   - bytes that compaction must move, between 16 and 128 times the size of
  *     level 1;
  *   - dead bytes in blob files, and those that level 0 hides, between a
- *     fifth and three fifths of the live ones, so that what a store takes
+ *     fifth and nine twentieths of the live ones, so that what a store takes
  *     stays bounded however fast it is overwritten;
  *   - the fill of the last memtable, when all others wait for their flush.
  * The writers together may then write RATE_FREE * 2^(-8 x) bytes a second: a
@@ -63,27 +63,32 @@ static double hidden_bytes(const struct version_set *vs)
 	return values * vs->hidden_share;
 }
 
-/* Some memtables' worth of it is not to be helped. */
-static double garbage_debt(struct lsm_db *db, double dead)
+/* Values that only take space, and from how many on writers are slowed down.
+ * Some memtables' worth of it is not to be helped. */
+struct garbage {
+	double bytes, bearable, too_much;
+};
+
+static struct garbage garbage_now(const struct lsm_db *db)
 {
 	double live = (double)db->vs.current->blob_live_bytes;
 	double least = 2 * (double)db->opt.write_buffer_bytes;
 	double hidden = hidden_bytes(&db->vs);
 
-	if (db->compact_err)
-		return 0;
 	live = hidden < live ? live - hidden : 0;
-	return fraction(dead + hidden, live / 5 + least,
-			0.6 * live + 2 * least);
+	return (struct garbage){
+		.bytes = (double)collectable_bytes(db->vs.current) + hidden,
+		.bearable = live / 5 + least,
+		.too_much = 0.45 * live + 2 * least,
+	};
 }
 
-/* Faster the more is dead, and as fast as can be when level 0 waits for it or
- * writers are about to. */
-static void set_collect_rate(struct lsm_db *db, double dead)
+/* Faster the more there is to be won, and as fast as can be when level 0 waits
+ * for it or writers are about to. */
+static void set_collect_rate(struct lsm_db *db, const struct garbage *g)
 {
 	const struct version *v = db->vs.current;
-	double x = fraction(dead, (double)v->blob_live_bytes / 8,
-			    (double)v->blob_live_bytes / 3 + 1);
+	double x = fraction(g->bytes, g->bearable / 2, g->bearable);
 	bool hurry =
 		x >= 0.75 || v->count[0] >= 2 * db->opt.level0_compact_trigger;
 
@@ -100,11 +105,12 @@ void pace_update_locked(struct lsm_db *db)
 	const struct lsm_options *o = &db->opt;
 	struct version *v = db->vs.current;
 	double base = (double)o->level_base_bytes;
-	double x = 0, pending, dead, garbage;
+	double x = 0, pending, garbage;
+	struct garbage g;
 
 	if (!o->no_background_compaction) {
-		dead = (double)collectable_bytes(v);
-		set_collect_rate(db, dead);
+		g = garbage_now(db);
+		set_collect_rate(db, &g);
 		x = fraction((double)v->count[0], o->level0_slowdown - 1,
 			     o->level0_stop);
 		pending = fraction(
@@ -112,7 +118,9 @@ void pace_update_locked(struct lsm_db *db)
 			16 * base, 128 * base);
 		if (pending > x)
 			x = pending;
-		garbage = garbage_debt(db, dead);
+		garbage = db->compact_err
+				  ? 0
+				  : fraction(g.bytes, g.bearable, g.too_much);
 		if (garbage > x)
 			x = garbage;
 	}

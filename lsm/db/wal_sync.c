@@ -217,6 +217,13 @@ int wal_sync_to(struct lsm_db *db, uint64_t seq)
 	return err;
 }
 
+int wal_sync_asked(struct lsm_db *db, uint64_t seq)
+{
+	/* Only a hint for direct.c: relaxed. */
+	atomic_store_explicit(&db->unsynced_bytes, 0, memory_order_relaxed);
+	return wal_sync_to(db, seq);
+}
+
 int lsm_sync(struct lsm_db *db)
 {
 	int err = db_error(db);
@@ -225,7 +232,7 @@ int lsm_sync(struct lsm_db *db)
 		return err;
 	/* acquire: what is visible was appended. Acknowledged writes are
 	 * visible. */
-	return wal_sync_to(
+	return wal_sync_asked(
 		db, atomic_load_explicit(&db->visible, memory_order_acquire));
 }
 

@@ -48,6 +48,8 @@
 #define LOCK_SPINS         100
 #define PUBLISH_SPINS      100
 #define PUBLISH_YIELDS     20
+/* See direct_bound(). */
+#define DIRECT_PART 32
 
 /* The lock is held for a fraction of a microsecond, and going to sleep costs
  * many times that: try for a while first. */
@@ -183,18 +185,19 @@ static bool can_switch(struct lsm_db *db)
 }
 
 /* Values that bulk writes may put beside one memtable. Dead ones among them,
- * and those that they overwrite, are found out when it is flushed: so one file
- * of them, and more in a large store only. */
+ * and those that they overwrite, are found out when it is flushed: so no more
+ * than a memtable would hold of them, and more in a large store only. */
 static uint64_t direct_bound(struct lsm_db *db)
 {
-	uint64_t one = db->opt.blob_file_bytes, live;
+	uint64_t least = db->opt.write_buffer_bytes, most, live;
 
 	mutex_lock(&db->mutex);
 	live = db->vs.current->blob_live_bytes;
 	mutex_unlock(&db->mutex);
-	return live / 16 <= one      ? one
-	       : live / 16 < 4 * one ? live / 16
-				     : 4 * one;
+	most = 4 * db->opt.blob_file_bytes;
+	if (live / DIRECT_PART < most)
+		most = live / DIRECT_PART;
+	return most > least ? most : least;
 }
 
 static int make_room_locked(struct lsm_db *db, size_t bytes)
@@ -370,6 +373,9 @@ static int write_rep(struct lsm_db *db, const struct lsm_batch *batch,
 		db->batches++;
 		db->writes += count;
 		db->write_bytes += data_bytes;
+		/* Only a hint for direct.c: relaxed. */
+		atomic_fetch_add_explicit(&db->unsynced_bytes, data_bytes,
+					  memory_order_relaxed);
 		if (w)
 			direct_commit_locked(db, w);
 	}
@@ -384,7 +390,7 @@ static int write_rep(struct lsm_db *db, const struct lsm_batch *batch,
 	if (err)
 		return err;
 	wal_mark_dirty(db);
-	return sync ? wal_sync_to(db, last) : 0;
+	return sync ? wal_sync_asked(db, last) : 0;
 }
 
 int db_write_rep(struct lsm_db *db, const struct lsm_batch *batch, uint8_t *rep,
@@ -462,7 +468,7 @@ static int write_one(struct lsm_db *db, enum entry_kind kind,
 	if (db->read_only)
 		return -EROFS;
 	if (kind == KIND_PUT && db->opt.blob_bytes &&
-	    value.len >= db->opt.blob_direct_bytes)
+	    value.len >= direct_bytes(db))
 		return write_large(db, key, value);
 	if (value.len > SMALL_VALUE_BYTES)
 		r = (struct rep){.key = key, .value = value};

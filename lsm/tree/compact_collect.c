@@ -14,10 +14,10 @@
  * Implementation of a Log-Structured File System, TOCS 1992).
  *
  * What bounds it. With dead bytes D and live bytes L:
- *   - a pass of its own begins at D > L * 3 / 20; one that comes for free,
- * because level 0 is merged into the last level anyway, at D > L / 10, to which
- *     either brings it down;
- *   - a set moves at most a tenth of L, since until its files go what was
+ *   - a pass of its own begins at D > L * 7 / 40; one that comes for free,
+ *     because level 0 is merged into the last level anyway, at D > L / 8, to
+ *     which either brings it down;
+ *   - a set moves at most a twentieth of L, since until its files go what was
  *     moved takes space twice; after the disk was full, the least there is;
  *   - beyond D = L / 5 writers are slowed down (pace.c).
  *
@@ -28,11 +28,11 @@
 #include "lsm/tree/compact_build.h"
 
 /* D / L as said above, in parts of 40. */
-#define KEEP_DEAD  4
-#define ALONE_DEAD 6
+#define KEEP_DEAD  5
+#define ALONE_DEAD 7
 #define PARTS      40
 /* A set moves at most L / MOVE_PART, and one file always. */
-#define MOVE_PART 10
+#define MOVE_PART 20
 /* Files with more live bytes than that, in tenths, are not worth it. */
 #define SHARE_MAX 9
 

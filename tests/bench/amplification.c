@@ -279,7 +279,8 @@ static struct split split_of(const struct lsm_stats *was,
 
 	w.wal = (double)(is->wal_written_bytes - was->wal_written_bytes) /
 		given;
-	w.flush = (double)(is->flush_written_bytes - was->flush_written_bytes) /
+	w.flush = (double)(is->flush_written_bytes + is->blob_direct_bytes -
+			   was->flush_written_bytes - was->blob_direct_bytes) /
 		  given;
 	w.collect = moved / given;
 	w.tables = ((double)(is->compact_written_bytes -

@@ -222,6 +222,71 @@ START_TEST(small_batches_go_through_the_log)
 }
 END_TEST
 
+/* Puts every second key from the given one on, one by one; returns how much of
+ * it was written directly. Even ones do not compress. */
+static uint64_t put_singly(unsigned from, unsigned v)
+{
+	uint64_t before = stats().blob_direct_bytes;
+	char key[16], buf[VALUE];
+
+	for (unsigned i = from; i < KEYS; i += 2)
+		ck_ok(lsm_put(db, model_key(key, i), value_of(i, v, buf)));
+	return stats().blob_direct_bytes - before;
+}
+
+static void check_singly(unsigned from, unsigned v)
+{
+	for (unsigned i = from; i < KEYS; i += 2)
+		check_range(i, i + 1, v);
+}
+
+START_TEST(single_values_are_bulk_while_nobody_syncs_and_none_compresses)
+{
+	const uint64_t all = KEYS / 2 * VALUE, gap = 16 * VALUE;
+	uint64_t direct;
+
+	options.write_buffer_bytes = 8 << 20;
+	options.blob_direct_unsynced_bytes = gap;
+	reopen();
+	ck_assert_uint_eq(put_singly(0, 1), 0); /* nothing is known of them */
+	ck_ok(lsm_flush(db));
+	ck_ok(lsm_sync(db));
+	ck_assert_uint_ge(put_singly(0, 2), all - gap);
+	ck_assert_uint_ge(put_singly(0, 3), all);
+	check_singly(0, 3);
+	ck_ok(lsm_sync(db));
+	direct = stats().blob_direct_bytes;
+	for (unsigned i = 0; i < 40; i++) {
+		ck_ok(put_bulk(10, 11, 3, true));
+		ck_ok(put_bulk(12, 13, 3, false));
+	}
+	ck_assert_uint_eq(stats().blob_direct_bytes, direct);
+	ck_assert_uint_lt(put_singly(0, 4), all - gap + 2 * VALUE);
+	/* short ones and such that compress are packed by the flush */
+	ck_ok(lsm_flush(db));
+	put_singly(1, 5);
+	put_singly(1, 6);
+	ck_ok(lsm_flush(db));
+	ck_assert_uint_eq(put_singly(1, 7), 0);
+	check_singly(0, 4);
+	check_singly(1, 7);
+	options.compression = LSM_COMPRESSION_NONE;
+	reopen();
+	ck_assert_uint_ge(put_singly(0, 8), all - gap);
+	options.blob_direct_unsynced_bytes = UINT64_MAX;
+	reopen();
+	ck_assert_uint_eq(put_singly(0, 9), 0);
+	check_singly(0, 9);
+	check_singly(1, 7);
+	ck_ok(lsm_verify(db, NULL, NULL));
+	ck_ok(lsm_wait_idle(db));
+	reopen();
+	check_singly(0, 9);
+	check_singly(1, 7);
+	ck_ok(lsm_verify(db, NULL, NULL));
+}
+END_TEST
+
 START_TEST(one_batch_holds_all_kinds_of_operations)
 {
 	struct lsm_batch *b = lsm_batch_new();
@@ -617,6 +682,9 @@ int main(void)
 	tcase_add_loop_test(
 		t, bulk_values_are_written_once_and_read_from_the_start, 0, 2);
 	tcase_add_test(t, small_batches_go_through_the_log);
+	tcase_add_test(
+		t,
+		single_values_are_bulk_while_nobody_syncs_and_none_compresses);
 	tcase_add_test(t, one_batch_holds_all_kinds_of_operations);
 	tcase_add_test(t, files_without_live_values_go_with_their_memtable);
 	tcase_add_test(t, values_survive_the_end_of_the_process);

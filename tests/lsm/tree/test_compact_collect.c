@@ -132,13 +132,13 @@ END_TEST
 
 START_TEST(worst_files_are_emptied_together)
 {
-	static const unsigned live[FILES] = {1000, 950, 200, 900, 850,
-					     900,  100, 900, 250, 900};
+	static const unsigned live[FILES] = {1000, 950, 140, 900, 850,
+					     900,  70,  900, 120, 900};
 	struct compaction *c;
 	unsigned n;
 
 	make(live);
-	/* 3050 of 6950 are dead; 200 + 100 + 250 may be moved, no more */
+	/* 3270 of 6730 are dead; 140 + 70 + 120 may be moved, no more */
 	c = pick();
 	ck_assert_ptr_nonnull(c);
 	ck_assert_uint_eq(c->level, 6);
