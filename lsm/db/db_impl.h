@@ -113,7 +113,9 @@ struct db_mem {
 	/* Blob files that bulk writes put its values into: newest first, one
 	 * reference each. Pushed to with db->write_mutex. */
 	_Atomic(struct db_direct *) direct;
-	uint64_t direct_bytes; /* in them; protected by db->write_mutex */
+	/* In them, and of that, of small batches; protected by
+	 * db->write_mutex. */
+	uint64_t direct_bytes, single_bytes;
 };
 
 /* A log that is being written, or was and is not yet obsolete. */
@@ -400,7 +402,7 @@ int db_write_rep(struct lsm_db *db, const struct lsm_batch *batch, uint8_t *rep,
 /* ---- direct.c: bulk writes ---- */
 
 /* So many bytes of large values make a bulk write now. */
-uint64_t direct_bytes(const struct lsm_db *db);
+uint64_t direct_enough(const struct lsm_db *db);
 
 /* Is the batch one that writes its large values itself? */
 bool direct_wanted(const struct lsm_db *db, const struct lsm_batch *batch);

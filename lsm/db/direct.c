@@ -146,7 +146,7 @@ static bool is_large(const struct lsm_db *db, const struct batch_op *op)
 	return op->kind == KIND_PUT && op->value.len >= db->opt.blob_bytes;
 }
 
-uint64_t direct_bytes(const struct lsm_db *db)
+uint64_t direct_enough(const struct lsm_db *db)
 {
 	const struct lsm_options *o = &db->opt;
 
@@ -163,7 +163,7 @@ uint64_t direct_bytes(const struct lsm_db *db)
 
 bool direct_wanted(const struct lsm_db *db, const struct lsm_batch *batch)
 {
-	uint64_t enough = direct_bytes(db), large = 0;
+	uint64_t enough = direct_enough(db), large = 0;
 	struct batch_walk w;
 	struct batch_op op;
 
@@ -408,6 +408,7 @@ void direct_commit_locked(struct lsm_db *db, struct direct_write *w)
 {
 	const struct blob_block *b = w->block;
 	struct db_mem *m = db->active;
+	bool single = w->batch->data_bytes < db->opt.blob_direct_bytes;
 
 	w->committed = true;
 	for (size_t i = 0; i < w->span_count; i++) {
@@ -416,6 +417,7 @@ void direct_commit_locked(struct lsm_db *db, struct direct_write *w)
 		for (size_t k = 0; k < w->span[i].blocks; k++)
 			blob_direct_commit(d->blob, b++);
 		m->direct_bytes += w->span[i].bytes;
+		m->single_bytes += single ? w->span[i].bytes : 0;
 		db->direct_written += w->span[i].bytes;
 		if (d->dirty)
 			continue;

@@ -80,8 +80,8 @@ static int resume_log(struct lsm_db *db, uint64_t *number)
 	return err;
 }
 
-/* *again: a compaction that had met the old manifest's error reported it only
- * after the new one was there. */
+/* *again: a compaction that had met the old manifest's error, or a sync that
+ * had met one of the log, reported it only after the new one was there. */
 static int resume_serialized(struct lsm_db *db, bool *again)
 {
 	uint64_t number;
@@ -103,10 +103,11 @@ static int resume_serialized(struct lsm_db *db, bool *again)
 	db->compact_err = 0;
 	mutex_unlock(&db->mutex);
 	err = background_wait_flush(db, number);
+	mutex_lock(&db->write_mutex);
 	mutex_lock(&db->mutex);
 	db->resuming = false;
-	*again = err && db->manifest_failed;
-	if (!err && db_error(db)) {
+	*again = err ? db->manifest_failed : db->wal_failed;
+	if (!err && !*again && db_error(db)) {
 		atomic_store_explicit(&db->bg_err, 0, memory_order_relaxed);
 		event_tell(db, (struct lsm_event){.kind = LSM_EVENT_RESUME});
 		logger_printf(&db->log, LSM_LOG_INFO,
@@ -116,11 +117,13 @@ static int resume_serialized(struct lsm_db *db, bool *again)
 	background_wake_locked(db);
 	cond_broadcast(&db->done_cond);
 	mutex_unlock(&db->mutex);
-	return err;
+	mutex_unlock(&db->write_mutex);
+	return err ? err : db_error(db);
 }
 
 int lsm_resume(struct lsm_db *db)
 {
+	unsigned tries = 0;
 	bool again = true;
 	int err;
 
@@ -128,7 +131,7 @@ int lsm_resume(struct lsm_db *db)
 		return 0;
 	mutex_lock(&db->resume_mutex);
 	err = lsm_background_error(db);
-	for (unsigned i = 0; err && again && i < RESUME_TRIES; i++)
+	while (err && again && tries++ < RESUME_TRIES)
 		err = resume_serialized(db, &again);
 	mutex_unlock(&db->resume_mutex);
 	return err;

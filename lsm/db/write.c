@@ -48,8 +48,9 @@
 #define LOCK_SPINS         100
 #define PUBLISH_SPINS      100
 #define PUBLISH_YIELDS     20
-/* See direct_bound(). */
-#define DIRECT_PART 32
+/* See has_enough_direct(). */
+#define DIRECT_PART 16
+#define SINGLE_PART 32
 
 /* The lock is held for a fraction of a microsecond, and going to sleep costs
  * many times that: try for a while first. */
@@ -184,20 +185,29 @@ static bool can_switch(struct lsm_db *db)
 	return ok;
 }
 
-/* Values that bulk writes may put beside one memtable. Dead ones among them,
- * and those that they overwrite, are found out when it is flushed: so no more
- * than a memtable would hold of them, and more in a large store only. */
-static uint64_t direct_bound(struct lsm_db *db)
+static uint64_t clamp(uint64_t v, uint64_t least, uint64_t most)
 {
-	uint64_t least = db->opt.write_buffer_bytes, most, live;
+	return v < least ? least : v > most ? most : v;
+}
+
+/*
+ * Whether bulk writes have put enough values beside the memtable. Dead ones
+ * among them, and those that they overwrite, are found out when it is flushed:
+ * so one file of them, and more in a large store only. Values that came one by
+ * one are likely to overwrite others: of them no more than a memtable holds.
+ */
+static bool has_enough_direct(struct lsm_db *db, const struct db_mem *m)
+{
+	uint64_t file = db->opt.blob_file_bytes, live;
+	uint64_t least = db->opt.write_buffer_bytes;
 
 	mutex_lock(&db->mutex);
 	live = db->vs.current->blob_live_bytes;
 	mutex_unlock(&db->mutex);
-	most = 4 * db->opt.blob_file_bytes;
-	if (live / DIRECT_PART < most)
-		most = live / DIRECT_PART;
-	return most > least ? most : least;
+	if (least > file)
+		least = file;
+	return m->direct_bytes >= clamp(live / DIRECT_PART, file, 4 * file) ||
+	       m->single_bytes >= clamp(live / SINGLE_PART, least, 4 * file);
 }
 
 static int make_room_locked(struct lsm_db *db, size_t bytes)
@@ -215,7 +225,7 @@ static int make_room_locked(struct lsm_db *db, size_t bytes)
 		used = memtable_bytes(db->active->table);
 		db_mem_charge(db->active, used);
 		if ((used < db->opt.write_buffer_bytes &&
-		     db->active->direct_bytes < direct_bound(db)) ||
+		     !has_enough_direct(db, db->active)) ||
 		    memtable_empty(db->active->table)) {
 			mutex_lock(&db->mutex);
 			last = db->imm_count + 1 >= db->opt.write_buffer_count;
@@ -468,7 +478,7 @@ static int write_one(struct lsm_db *db, enum entry_kind kind,
 	if (db->read_only)
 		return -EROFS;
 	if (kind == KIND_PUT && db->opt.blob_bytes &&
-	    value.len >= direct_bytes(db))
+	    value.len >= direct_enough(db))
 		return write_large(db, key, value);
 	if (value.len > SMALL_VALUE_BYTES)
 		r = (struct rep){.key = key, .value = value};
