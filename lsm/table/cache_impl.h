@@ -29,7 +29,6 @@
 #define EVICT_STEPS_MAX     64 /* looked at in one visit of a shard */
 #define DRAIN_PLACES        64 /* of a slab, moved at once */
 #define DRAIN_FRUITLESS_MAX 64
-#define DRAIN_HELD_MAX      16 /* slabs in a row that are passed over */
 
 /* One cache line, so that the data after it is aligned to one. */
 struct cache_entry {

@@ -2,8 +2,6 @@
 /*
  * cache_mem.c - the memory of cache entries; see cache_mem.h.
  *
- *   slab     head | piece | piece | ...      aligned to its size
- *
  * Why not malloc(): a cache frees entries in another order than it allocated
  * them, and of other sizes, and a general allocator gives the gaps back to the
  * system only at the end of its heap. With entries of 4 KiB and of 32 KiB from
@@ -29,12 +27,6 @@
  * entry of such a piece lies in the last page of the piece before, or of the
  * slab's head, so that only its data has to be aligned.
  *
- * Slabs that are sparsely filled are what could break the budget: when the mix
- * of sizes shifts, pieces of the old sizes are freed here and there, and no
- * slab becomes empty. So the cache can have one drained: its entries are copied
- * into free pieces of other slabs, or evicted where there are none
- * (cache_evict.c). Memcached moves slabs between classes for the same reason.
- *
  * One mutex is enough: it is held for the length of a search in a bit map, and
  * only by those who missed, who have a block to read and to expand besides.
  */
@@ -44,19 +36,10 @@
 #include <sys/mman.h>
 
 #include "lsm/table/cache_impl.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#define POISON(p, n)   ASAN_POISON_MEMORY_REGION(p, n)
-#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
-#else
-#define POISON(p, n)   ((void)(p), (void)(n))
-#define UNPOISON(p, n) ((void)(p), (void)(n))
-#endif
+#include "lsm/table/cache_slab.h"
 
 #define SLAB_MIN     ((size_t)64 << 10)
-#define SLAB_MAX     ((size_t)2 << 20) /* a huge page */
-#define SLABS_WANTED 64                /* of the capacity, at least */
+#define SLABS_WANTED 64 /* of the capacity, at least */
 #define PIECE_MIN    128
 #define PIECES_LEAST 4
 #define IDLE_PARTS   64 /* of the capacity: what idle slabs may take */
@@ -65,33 +48,11 @@
 #define LEAD_ROOM    512 /* entry and lead, before a page */
 #define PAGES_MIN    7   /* of a piece aligned to pages */
 #define PAGES_MAX    32
-#define BORROW_PARTS 4  /* of a slab, in larger pieces */
-#define SAMPLE       64 /* slabs looked at to find a sparse one */
-
-/* Protected by the mutex of cache_mem but for what is constant. */
-struct slab {
-	struct slab *next, *prev;                 /* in the ring of all */
-	struct slab *partial_next, *partial_prev; /* of its class */
-	uint32_t pieces;                          /* constant, as is class */
-	uint32_t taken, live;                     /* live and killed; live */
-	uint16_t class;
-	bool is_partial, is_draining;
-	uint64_t drained; /* the last round in which it was drained */
-	uint64_t map[];   /* a bit for each piece: it is taken */
-};
-
-/* The head, rounded up so that pieces are aligned to cache lines. */
-static size_t head_bytes(uint32_t pieces)
-{
-	size_t bytes =
-		sizeof(struct slab) + (pieces + 63) / 64 * sizeof(uint64_t);
-
-	return (bytes + 63) & ~(size_t)63;
-}
+#define BORROW_PARTS 4 /* of a slab, in larger pieces */
 
 static uint32_t piece_bytes(size_t slab_bytes, uint32_t pieces)
 {
-	return (uint32_t)((slab_bytes - head_bytes(pieces)) / pieces) &
+	return (uint32_t)((slab_bytes - slab_head_bytes(pieces)) / pieces) &
 	       ~(uint32_t)63;
 }
 
@@ -109,7 +70,7 @@ static void make_classes(struct cache_mem *m)
 		all[n++] = (struct size_class){
 			.bytes = bytes,
 			.pieces = pieces,
-			.first = (uint32_t)head_bytes(pieces)};
+			.first = (uint32_t)slab_head_bytes(pieces)};
 		while (bytes > next)
 			bytes = piece_bytes(m->slab_bytes, ++pieces);
 	}
@@ -141,7 +102,7 @@ void cache_mem_init(struct cache_mem *m, uint64_t capacity_bytes)
 	memset(m, 0, sizeof(*m));
 	mutex_init(&m->mutex);
 	m->slab_bytes = SLAB_MIN;
-	while (m->slab_bytes < SLAB_MAX &&
+	while (m->slab_bytes < CACHE_SLAB_MAX &&
 	       capacity_bytes / m->slab_bytes > SLABS_WANTED)
 		m->slab_bytes *= 2;
 	idle = capacity_bytes / IDLE_PARTS / m->slab_bytes;
@@ -152,39 +113,12 @@ void cache_mem_init(struct cache_mem *m, uint64_t capacity_bytes)
 	make_page_classes(m);
 }
 
-static void unmap(void *p, size_t bytes)
-{
-	/* The addresses may be another's next. */
-	UNPOISON(p, bytes);
-	munmap(p, bytes);
-}
-
 static void *map(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
-}
-
-/* More is mapped than needed, and cut so that it is aligned. */
-static struct slab *slab_map(const struct cache_mem *m)
-{
-	size_t bytes = m->slab_bytes;
-	uint8_t *p = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	uint8_t *q;
-
-	if (p == MAP_FAILED)
-		return NULL;
-	q = (uint8_t *)(((uintptr_t)p + bytes - 1) & ~(uintptr_t)(bytes - 1));
-	if (q != p)
-		munmap(p, (size_t)(q - p));
-	munmap(q + bytes, (size_t)(p + bytes - q));
-	/* Only a wish, and one for the largest. */
-	if (bytes == SLAB_MAX)
-		(void)madvise(q, bytes, MADV_HUGEPAGE);
-	return (struct slab *)q;
 }
 
 void cache_mem_release(struct cache_mem *m)
@@ -195,11 +129,11 @@ void cache_mem_release(struct cache_mem *m)
 		m->hand = s->next == s ? NULL : s->next;
 		s->next->prev = s->prev;
 		s->prev->next = s->next;
-		unmap(s, m->slab_bytes);
+		cache_mem_unmap(s, m->slab_bytes);
 	}
 	while ((s = m->idle)) {
 		m->idle = s->next;
-		unmap(s, m->slab_bytes);
+		cache_mem_unmap(s, m->slab_bytes);
 	}
 	mutex_destroy(&m->mutex);
 }
@@ -256,97 +190,9 @@ struct slab *cache_mem_slab(const struct cache_mem *m,
 	return (struct slab *)((uintptr_t)e & ~(uintptr_t)(m->slab_bytes - 1));
 }
 
-static struct cache_entry *piece_at(const struct cache_mem *m, struct slab *s,
-				    uint32_t i)
-{
-	const struct size_class *c = &m->classes[s->class];
-
-	return (struct cache_entry *)((uint8_t *)s + c->first +
-				      (size_t)i * c->bytes);
-}
-
-static uint32_t piece_index(const struct cache_mem *m, const struct slab *s,
-			    const struct cache_entry *e)
-{
-	const struct size_class *c = &m->classes[s->class];
-	size_t at = (size_t)((const uint8_t *)e - (const uint8_t *)s);
-
-	return (uint32_t)((at - c->first) / c->bytes);
-}
-
 static void add(_Atomic int64_t *sum, int64_t delta)
 {
 	atomic_fetch_add_explicit(sum, delta, memory_order_relaxed);
-}
-
-/* ---- lists; the mutex is held ------------------------------------------- */
-
-static void partial_push(struct size_class *c, struct slab *s, bool first)
-{
-	s->is_partial = true;
-	s->partial_next = first ? c->partial : NULL;
-	s->partial_prev = first ? NULL : c->partial_last;
-	if (s->partial_next)
-		s->partial_next->partial_prev = s;
-	else
-		c->partial_last = s;
-	if (s->partial_prev)
-		s->partial_prev->partial_next = s;
-	else
-		c->partial = s;
-}
-
-static void partial_remove(struct size_class *c, struct slab *s)
-{
-	if (!s->is_partial)
-		return;
-	s->is_partial = false;
-	if (s->partial_next)
-		s->partial_next->partial_prev = s->partial_prev;
-	else
-		c->partial_last = s->partial_prev;
-	if (s->partial_prev)
-		s->partial_prev->partial_next = s->partial_next;
-	else
-		c->partial = s->partial_next;
-}
-
-/* Into use for a class. Mapped memory is zeros, an idle slab is not. */
-static void slab_start(struct cache_mem *m, struct slab *s, uint16_t class)
-{
-	struct size_class *c = &m->classes[class];
-
-	memset(s, 0, head_bytes(c->pieces));
-	s->class = class;
-	s->pieces = c->pieces;
-	if (m->hand) {
-		/* behind the hand: it is looked at last */
-		s->next = m->hand;
-		s->prev = m->hand->prev;
-		s->prev->next = s;
-		s->next->prev = s;
-	} else {
-		s->next = s->prev = m->hand = s;
-	}
-	POISON((uint8_t *)s + c->first, m->slab_bytes - c->first);
-	partial_push(c, s, true);
-}
-
-/* Without pieces now. Returns what is to be unmapped, or NULL. */
-static struct slab *slab_stop(struct cache_mem *m, struct slab *s)
-{
-	partial_remove(&m->classes[s->class], s);
-	if (m->hand == s)
-		m->hand = s->next == s ? NULL : s->next;
-	s->next->prev = s->prev;
-	s->prev->next = s->next;
-	UNPOISON(s, m->slab_bytes);
-	if (m->idle_count >= m->idle_max)
-		return s;
-	m->idle_count++;
-	s->next = m->idle;
-	m->idle = s;
-	return NULL;
 }
 
 /* ---- pieces ------------------------------------------------------------- */
@@ -367,8 +213,8 @@ static struct cache_entry *take(struct cache_mem *m, struct slab *s,
 		add(&m->held, (int64_t)m->slab_bytes);
 	add(&m->live, (int64_t)(m->slab_bytes / c->pieces));
 	if (++s->taken == s->pieces)
-		partial_remove(c, s);
-	e = piece_at(m, s, word * 64 + bit);
+		slab_partial_remove(c, s);
+	e = slab_piece(m, s, word * 64 + bit);
 	UNPOISON(e, sizeof(*e) + pad + bytes);
 	/* Under the mutex, as cache_mem_drain_next() looks at all pieces. */
 	memset(e, 0, sizeof(*e));
@@ -496,7 +342,7 @@ static struct slab *give_back(struct cache_mem *m, struct cache_entry *e)
 {
 	struct slab *s = cache_mem_slab(m, e);
 	struct size_class *c = &m->classes[s->class];
-	uint32_t i = piece_index(m, s, e);
+	uint32_t i = slab_piece_index(m, s, e);
 
 	POISON(e, c->bytes);
 	s->map[i / 64] &= ~(1ull << i % 64);
@@ -508,7 +354,7 @@ static struct slab *give_back(struct cache_mem *m, struct cache_entry *e)
 	/* First, so that pieces come from slabs that are nearly full, and the
 	 * sparse ones become empty. */
 	if (!s->is_partial)
-		partial_push(c, s, true);
+		slab_partial_push(c, s, true);
 	return NULL;
 }
 
@@ -520,7 +366,7 @@ static struct cache_entry *free_own(struct cache_entry *list)
 	for (e = list; e; e = older) {
 		older = e->older;
 		if (e->class == CACHE_MEM_OWN) {
-			unmap(e, own_bytes(e->bytes));
+			cache_mem_unmap(e, own_bytes(e->bytes));
 		} else {
 			e->older = others;
 			others = e;
@@ -547,120 +393,6 @@ void cache_mem_free(struct cache_mem *m, struct cache_entry *list)
 	mutex_unlock(&m->mutex);
 	while ((s = empty)) {
 		empty = s->next;
-		unmap(s, m->slab_bytes);
+		cache_mem_unmap(s, m->slab_bytes);
 	}
-}
-
-/* ---- emptying a slab ---------------------------------------------------- */
-
-uint64_t cache_mem_drain_round(struct cache_mem *m)
-{
-	uint64_t round;
-
-	mutex_lock(&m->mutex);
-	round = ++m->rounds;
-	mutex_unlock(&m->mutex);
-	return round;
-}
-
-/* live / pieces is smaller. */
-static bool is_sparser(const struct slab *s, const struct slab *than)
-{
-	return !than || (uint64_t)s->live * than->pieces <
-				(uint64_t)than->live * s->pieces;
-}
-
-/* Does somebody hold an entry of it? Then it cannot become empty. */
-static bool is_held(struct cache_mem *m, struct slab *s) REQUIRES(m->mutex)
-{
-	for (uint32_t i = 0; i < s->pieces; i++) {
-		uint32_t state;
-
-		if (!(s->map[i / 64] >> (i % 64) & 1))
-			continue;
-		/* relaxed: who takes hold of one from now on is met later */
-		state = atomic_load_explicit(&piece_at(m, s, i)->state,
-					     memory_order_relaxed);
-		if (state && state != IN_TABLE)
-			return true;
-	}
-	return false;
-}
-
-/* The sparsest of a few that were not chosen in this round, or NULL. */
-static struct slab *choose(struct cache_mem *m, uint64_t round)
-	REQUIRES(m->mutex)
-{
-	struct slab *best = NULL, *s = m->hand;
-	unsigned n = 0;
-
-	while (s && (n++ < SAMPLE || !best)) {
-		if (s->live && !s->is_draining && s->drained != round &&
-		    is_sparser(s, best))
-			best = s;
-		s = s->next;
-		if (s == m->hand)
-			break;
-	}
-	m->hand = s;
-	if (best)
-		best->drained = round;
-	return best;
-}
-
-struct slab *cache_mem_drain_begin(struct cache_mem *m, uint64_t round)
-{
-	unsigned tries = DRAIN_HELD_MAX;
-	struct slab *s;
-
-	mutex_lock(&m->mutex);
-	do {
-		s = choose(m, round);
-	} while (s && is_held(m, s) && --tries);
-	if (!tries)
-		s = NULL;
-	if (s) {
-		s->is_draining = true;
-		partial_remove(&m->classes[s->class], s);
-	}
-	mutex_unlock(&m->mutex);
-	return s;
-}
-
-unsigned cache_mem_drain_next(struct cache_mem *m, struct slab *s,
-			      uint32_t *piece, struct cache_place *places,
-			      unsigned max)
-{
-	unsigned n = 0;
-
-	mutex_lock(&m->mutex);
-	for (; *piece < s->pieces && n < max; ++*piece) {
-		struct cache_entry *e = piece_at(m, s, *piece);
-
-		if (!(s->map[*piece / 64] >> (*piece % 64) & 1))
-			continue;
-		/* acquire: pairs with the release in cache_insert(): the place
-		 * was written before. It stays what it is until the piece is
-		 * freed, which needs the mutex. */
-		if (atomic_load_explicit(&e->state, memory_order_acquire) &
-		    IN_TABLE)
-			places[n++] = (struct cache_place){e->file, e->offset};
-	}
-	mutex_unlock(&m->mutex);
-	return n;
-}
-
-void cache_mem_drain_end(struct cache_mem *m, struct slab *s)
-{
-	struct slab *empty = NULL;
-
-	mutex_lock(&m->mutex);
-	s->is_draining = false;
-	if (!s->taken)
-		empty = slab_stop(m, s);
-	else if (s->taken < s->pieces)
-		partial_push(&m->classes[s->class], s, false);
-	mutex_unlock(&m->mutex);
-	if (empty)
-		unmap(empty, m->slab_bytes);
 }
