@@ -385,11 +385,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	work = argv[1];
-	/* At full size 1.5 holds; the logs' share of a small set is larger. */
 	if (wanted(argc, argv, "blobs"))
-		measure("blobs", 4096, 2048, true, 1.6, 3);
+		measure("blobs", 4096, 2048, true, 1.5, 3);
 	if (wanted(argc, argv, "random"))
-		measure("random", 4096, 4096, true, 1.6, 4);
+		measure("random", 4096, 4096, true, 1.5, 3);
 	if (wanted(argc, argv, "plain"))
 		measure("plain", 100, 50, false, 1.4, 5);
 	if (wanted(argc, argv, "delete"))
