@@ -8,7 +8,10 @@
 struct daemon;
 struct fuse_conn_info;
 
-#define CONN_READAHEAD_BYTES (1u << 20)
+/* The kernel's read-ahead: two of the largest requests, so that two workers
+ * serve a program that reads in sequence. More reads too much around a random
+ * fault of a mapped file. */
+#define CONN_READAHEAD_BYTES (2u << 20)
 
 /* The answer to INIT: capabilities into conn, what was granted into d. */
 void conn_init(struct daemon *d, struct fuse_conn_info *conn);
