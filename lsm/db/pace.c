@@ -13,7 +13,9 @@
  *   - the fill of the last memtable, when all others wait for their flush.
  * The writers together may then write RATE_FREE * 2^(-8 x) bytes a second: a
  * speed that falls continuously from one that nobody notices to that of a slow
- * disk, never a cliff.
+ * disk, never a cliff. Dead bytes go on to x = 2, a few KiB a second, because
+ * no other bound stops them: a collection slower than a slow disk (by
+ * blob_gc_rate_bytes, or by a disk) then finds writers as slow as itself.
  *
  * The limit is one virtual clock for all writers: each reserves the time its
  * bytes take and sleeps until its turn, in small slices and without any lock,
@@ -34,14 +36,15 @@ static uint64_t rate_of(double x)
 {
 	if (x <= 0)
 		return 0;
-	if (x > 1)
-		x = 1;
 	return (uint64_t)(RATE_FREE * exp2(-RATE_HALVES * x));
 }
 
-static double fraction(double v, double from, double to)
+/* From 0 to the most, which 1 stands for or a multiple of it. */
+static double fraction(double v, double from, double to, double most)
 {
-	return v <= from ? 0 : (v - from) / (to - from);
+	double x = v <= from ? 0 : (v - from) / (to - from);
+
+	return x < most ? x : most;
 }
 
 static uint64_t rate_now(struct lsm_db *db)
@@ -88,7 +91,7 @@ static struct garbage garbage_now(const struct lsm_db *db)
 static void set_collect_rate(struct lsm_db *db, const struct garbage *g)
 {
 	const struct version *v = db->vs.current;
-	double x = fraction(g->bytes, g->bearable / 2, g->bearable);
+	double x = fraction(g->bytes, g->bearable / 2, g->bearable, 1);
 	bool hurry =
 		x >= 0.75 || v->count[0] >= 2 * db->opt.level0_compact_trigger;
 
@@ -112,15 +115,15 @@ void pace_update_locked(struct lsm_db *db)
 		g = garbage_now(db);
 		set_collect_rate(db, &g);
 		x = fraction((double)v->count[0], o->level0_slowdown - 1,
-			     o->level0_stop);
+			     o->level0_stop, 1);
 		pending = fraction(
 			(double)pending_compaction_bytes(v, &db->tree_opt),
-			16 * base, 128 * base);
+			16 * base, 128 * base, 1);
 		if (pending > x)
 			x = pending;
-		garbage = db->compact_err
-				  ? 0
-				  : fraction(g.bytes, g.bearable, g.too_much);
+		garbage = db->compact_err ? 0
+					  : fraction(g.bytes, g.bearable,
+						     g.too_much, 2);
 		if (garbage > x)
 			x = garbage;
 	}
@@ -134,7 +137,7 @@ void pace_update_locked(struct lsm_db *db)
 void pace_update_mem(struct lsm_db *db, bool last, uint64_t bytes)
 {
 	double full = (double)db->opt.write_buffer_bytes;
-	double x = last ? fraction((double)bytes, full / 2, full) : 0;
+	double x = last ? fraction((double)bytes, full / 2, full, 1) : 0;
 
 	atomic_store_explicit(&db->pace_mem, rate_of(x), memory_order_relaxed);
 }

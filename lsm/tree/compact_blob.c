@@ -49,6 +49,15 @@ static int open_blob(struct compact_sink *s)
 	return err;
 }
 
+/* A flush is never held up: its memory is waited for. */
+static void pay(struct compact_sink *s, uint64_t bytes)
+{
+	if (!s->blob_version)
+		return;
+	rate_limiter_take(s->env->collect_limiter, bytes - s->blob_paced);
+	s->blob_paced = bytes;
+}
+
 static int finish_blob(struct compact_sink *s)
 {
 	struct edit_blob e = {.what = EDIT_BLOB_ADD};
@@ -61,6 +70,7 @@ static int finish_blob(struct compact_sink *s)
 	err = blob_writer_finish(w, &e.meta);
 	if (err)
 		return err;
+	pay(s, e.meta.file_bytes);
 	s->env->written_bytes += e.meta.file_bytes;
 	s->env->blob_bytes += e.meta.file_bytes;
 	/* Every value in it got its handle into a table of this edit; what
@@ -88,15 +98,13 @@ static int emit_pending(struct compact_sink *s, struct sink_pending *p,
 			 p->tag, value, p->first);
 }
 
-/* A flush is never held up: its memory is waited for. */
 static int pace(struct compact_sink *s)
 {
 	uint64_t bytes = blob_writer_bytes(s->blob);
 
-	if (!s->blob_version || bytes - s->blob_paced < PACE_BYTES)
+	if (bytes - s->blob_paced < PACE_BYTES)
 		return 0;
-	rate_limiter_take(s->env->collect_limiter, bytes - s->blob_paced);
-	s->blob_paced = bytes;
+	pay(s, bytes);
 	/* Relaxed: nothing is read on the strength of it. */
 	return s->env->stop && atomic_load_explicit(s->env->stop,
 						    memory_order_relaxed)
