@@ -146,7 +146,7 @@ static int flush_direct(struct flush_job *j, struct compact_env *env,
 	*m = (struct direct_mover){
 		.db = j->db, .mems = j->mems, .count = j->count};
 	if (move) {
-		env->keep_handle = db_direct_keep_handle;
+		env->move_handle = db_direct_move_handle;
 		env->keep_arg = m;
 	}
 	return err;
@@ -308,7 +308,8 @@ int background_wait_flush(struct lsm_db *db, uint64_t number)
 	while (db->vs.log_number < number || db->flushing) {
 		err = db->flushing ? 0 : db->flush_err;
 		if (!err && !db->flushing &&
-		    (!db->resuming || db->manifest_failed))
+		    (!db->resuming || db->manifest_failed ||
+		     atomic_load(&db->halted)))
 			err = db_error(db);
 		if (!err && db_stopping(db))
 			err = -ECANCELED;

@@ -444,7 +444,7 @@ void db_direct_wait(const struct db_mem *m);
  * into such a file. */
 int db_direct_seal(struct lsm_db *db, struct db_mem *const *mems,
 		   unsigned count, unsigned i, bool *move);
-/* For compact_env.keep_handle, when move was set; arg is a struct
+/* For compact_env.move_handle, when move was set; arg is a struct
  * direct_mover. */
 struct direct_mover {
 	struct lsm_db *db;
@@ -452,7 +452,7 @@ struct direct_mover {
 	unsigned count;
 	struct blob_view view; /* to be released */
 };
-int db_direct_keep_handle(void *arg, struct lsm_slice handle,
+int db_direct_move_handle(void *arg, struct lsm_slice handle,
 			  struct lsm_slice *value);
 /* Adds to edit, which adds tables, the memtables' files that they refer to, and
  * those that others have handles into. */

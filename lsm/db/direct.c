@@ -48,6 +48,9 @@
  * hurry. Costs one or two hundredths of the size, and saves a tenth of the time
  * for programs, nothing for text, four tenths for noise that repeats itself. */
 #define ACCELERATION 2
+/* The memtable is looked at again after so many times the bytes of values that
+ * would do in the log. */
+#define ROOM_PART 64
 /* Packs that are kept, with their memory. */
 #define PACKS_MAX 4
 
@@ -419,6 +422,7 @@ void direct_commit_locked(struct lsm_db *db, struct direct_write *w)
 		m->direct_bytes += w->span[i].bytes;
 		m->single_bytes += single ? w->span[i].bytes : 0;
 		db->direct_written += w->span[i].bytes;
+		db->room_bytes -= (int64_t)(w->span[i].bytes / ROOM_PART);
 		if (d->dirty)
 			continue;
 		d->dirty = true;

@@ -161,7 +161,7 @@ int db_direct_seal(struct lsm_db *db, struct db_mem *const *mems,
 	return err;
 }
 
-int db_direct_keep_handle(void *arg, struct lsm_slice handle,
+int db_direct_move_handle(void *arg, struct lsm_slice handle,
 			  struct lsm_slice *value)
 {
 	struct direct_mover *m = arg;

@@ -15,14 +15,26 @@ static int check_writable(const struct lsm_db *db)
 	return db->read_only ? -EROFS : db_error(db);
 }
 
+static bool has_slot_locked(const struct lsm_db *db) REQUIRES(db->mutex)
+{
+	return db->imm_count + 1 < db->opt.write_buffer_count;
+}
+
 /* Closes the active memtable if there is anything in it; *number is the first
- * log that the caller need not wait for. */
+ * log that the caller need not wait for. -EAGAIN: somebody took the slot. */
 static int switch_active(struct lsm_db *db, uint64_t *number)
 {
+	bool empty, room;
 	int err = 0;
 
 	mutex_lock(&db->write_mutex);
-	if (!memtable_empty(db->active->table)) {
+	empty = memtable_empty(db->active->table);
+	mutex_lock(&db->mutex);
+	room = has_slot_locked(db);
+	mutex_unlock(&db->mutex);
+	if (!empty && !room) {
+		err = -EAGAIN;
+	} else if (!empty) {
 		err = db_switch_locked(db);
 		db->room_bytes = 0;
 	}
@@ -40,7 +52,7 @@ static int wait_for_slot(struct lsm_db *db)
 	if (!db->flushing)
 		db->flush_err = 0;
 	background_wake_locked(db);
-	while (db->imm_count + 1 >= db->opt.write_buffer_count) {
+	while (!has_slot_locked(db)) {
 		err = db_error(db);
 		if (!err)
 			err = db->flush_err;
@@ -55,12 +67,18 @@ static int wait_for_slot(struct lsm_db *db)
 int lsm_flush(struct lsm_db *db)
 {
 	uint64_t number;
+	bool again;
 	int err = check_writable(db);
 
-	if (!err)
-		err = wait_for_slot(db);
-	if (!err)
-		err = switch_active(db, &number);
+	do {
+		if (!err)
+			err = wait_for_slot(db);
+		if (!err)
+			err = switch_active(db, &number);
+		again = err == -EAGAIN;
+		if (again)
+			err = 0;
+	} while (again);
 	if (!err)
 		err = background_wait_flush(db, number);
 	return err;

@@ -106,6 +106,8 @@ void options_for_tree(const struct lsm_options *o, const struct logger *log,
 		.rate_limit_bytes = o->rate_limit_bytes,
 		.blob_bytes = o->blob_bytes,
 		.blob_file_bytes = o->blob_file_bytes,
+		/* some memtables' worth */
+		.garbage_least = 2 * o->write_buffer_bytes,
 		.sst =
 			{
 				.block_bytes = o->block_bytes,

@@ -55,43 +55,13 @@ static uint64_t rate_now(struct lsm_db *db)
 	return !a ? b : !b ? a : a < b ? a : b;
 }
 
-/* Values in level 0 hide older ones, as far as experience goes. */
-static double hidden_bytes(const struct version_set *vs)
-{
-	const struct version *v = vs->current;
-	double values = 0;
-
-	for (size_t i = 0; i < v->count[0]; i++)
-		values += (double)sst_meta_blob_bytes(&v->level[0][i]->meta);
-	return values * vs->hidden_share;
-}
-
-/* Values that only take space, and from how many on writers are slowed down.
- * Some memtables' worth of it is not to be helped. */
-struct garbage {
-	double bytes, bearable, too_much;
-};
-
-static struct garbage garbage_now(const struct lsm_db *db)
-{
-	double live = (double)db->vs.current->blob_live_bytes;
-	double least = 2 * (double)db->opt.write_buffer_bytes;
-	double hidden = hidden_bytes(&db->vs);
-
-	live = hidden < live ? live - hidden : 0;
-	return (struct garbage){
-		.bytes = (double)collectable_bytes(db->vs.current) + hidden,
-		.bearable = live / 5 + least,
-		.too_much = 0.45 * live + 2 * least,
-	};
-}
-
 /* Faster the more there is to be won, and as fast as can be when level 0 waits
  * for it or writers are about to. */
 static void set_collect_rate(struct lsm_db *db, const struct garbage *g)
 {
 	const struct version *v = db->vs.current;
-	double x = fraction(g->bytes, g->bearable / 2, g->bearable, 1);
+	double x =
+		fraction(g->dead + g->hidden, g->bearable / 2, g->bearable, 1);
 	bool hurry =
 		x >= 0.75 || v->count[0] >= 2 * db->opt.level0_compact_trigger;
 
@@ -103,6 +73,16 @@ static void set_collect_rate(struct lsm_db *db, const struct garbage *g)
 		      : (uint64_t)((double)PACE_COLLECT_BYTES * exp2(4 * x)));
 }
 
+/* What dead values ask for. Those in level 0 are an estimate, and bounded by
+ * level0_stop. */
+static double by_garbage(const struct garbage *g)
+{
+	double all = fraction(g->dead + g->hidden, g->bearable, g->too_much, 1);
+	double dead = fraction(g->dead, g->bearable, g->too_much, 2);
+
+	return dead > all ? dead : all;
+}
+
 void pace_update_locked(struct lsm_db *db)
 {
 	const struct lsm_options *o = &db->opt;
@@ -112,7 +92,7 @@ void pace_update_locked(struct lsm_db *db)
 	struct garbage g;
 
 	if (!o->no_background_compaction) {
-		g = garbage_now(db);
+		g = garbage_now(&db->vs, &db->tree_opt);
 		set_collect_rate(db, &g);
 		x = fraction((double)v->count[0], o->level0_slowdown - 1,
 			     o->level0_stop, 1);
@@ -121,9 +101,7 @@ void pace_update_locked(struct lsm_db *db)
 			16 * base, 128 * base, 1);
 		if (pending > x)
 			x = pending;
-		garbage = db->compact_err ? 0
-					  : fraction(g.bytes, g.bearable,
-						     g.too_much, 2);
+		garbage = db->compact_err ? 0 : by_garbage(&g);
 		if (garbage > x)
 			x = garbage;
 	}

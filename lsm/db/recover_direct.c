@@ -148,6 +148,7 @@ static int probe(struct direct_replay *r, struct direct_found *f,
 	int err = 0;
 
 	if (!f->probe) {
+		blob_direct_settle(f->file->blob);
 		file_name(name, FILE_BLOB, h->file);
 		err = blob_reader_open_unsealed(r->db->dir, name, h->file,
 						r->db->cache, NULL, &f->probe);

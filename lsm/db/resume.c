@@ -106,7 +106,7 @@ static int resume_serialized(struct lsm_db *db, bool *again)
 	mutex_lock(&db->write_mutex);
 	mutex_lock(&db->mutex);
 	db->resuming = false;
-	*again = err ? db->manifest_failed : db->wal_failed;
+	*again = db->manifest_failed || (!err && db->wal_failed);
 	if (!err && !*again && db_error(db)) {
 		atomic_store_explicit(&db->bg_err, 0, memory_order_relaxed);
 		event_tell(db, (struct lsm_event){.kind = LSM_EVENT_RESUME});
@@ -118,7 +118,12 @@ static int resume_serialized(struct lsm_db *db, bool *again)
 	cond_broadcast(&db->done_cond);
 	mutex_unlock(&db->mutex);
 	mutex_unlock(&db->write_mutex);
-	return err ? err : db_error(db);
+	if (!err)
+		err = db_error(db);
+	/* The timer may have given up on records of a log that is kept. */
+	if (!err)
+		wal_mark_dirty(db);
+	return err;
 }
 
 int lsm_resume(struct lsm_db *db)

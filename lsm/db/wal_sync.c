@@ -48,6 +48,7 @@ struct sync_job {
 	struct db_wal *logs[SYNC_LOGS_MAX];
 	uint64_t bytes[SYNC_LOGS_MAX];
 	unsigned count;
+	bool more; /* logs that have no room here; all of these are closed */
 	struct db_direct *dirty;
 	uint64_t seq;
 };
@@ -56,12 +57,15 @@ static void collect(struct lsm_db *db, struct sync_job *j)
 {
 	mutex_lock(&db->write_mutex);
 	j->count = 0;
+	j->more = false;
 	j->seq = db->last_seq;
 	j->dirty = db_direct_take_dirty_locked(db);
-	for (struct db_wal *w = db->oldest_wal; w && j->count < SYNC_LOGS_MAX;
-	     w = w->next) {
+	for (struct db_wal *w = db->oldest_wal; w; w = w->next) {
 		if (w->clean)
 			continue;
+		j->more = j->count == SYNC_LOGS_MAX;
+		if (j->more)
+			break;
 		atomic_fetch_add_explicit(&w->refs, 1, memory_order_relaxed);
 		j->bytes[j->count] = wal_writer_bytes(w->writer);
 		j->logs[j->count++] = w;
@@ -86,12 +90,13 @@ static int sync_names(struct lsm_db *db, struct db_wal **logs, unsigned n)
 	return 0;
 }
 
-static int lead(struct lsm_db *db)
+static int sync_round(struct lsm_db *db, bool *more)
 {
 	struct sync_job j;
 	int err;
 
 	collect(db, &j);
+	*more = j.more;
 	/* Values before the records that point to them: recovery believes a
 	 * record that was durable without looking. */
 	err = db_direct_sync(db, j.dirty);
@@ -102,7 +107,7 @@ static int lead(struct lsm_db *db)
 		 * collected, so one sync is for good. */
 		if (!err)
 			err = wal_writer_sync_to(j.logs[i]->writer, j.bytes[i]);
-		if (!err && i + 1 < j.count)
+		if (!err && (j.more || i + 1 < j.count))
 			j.logs[i]->clean = true;
 	}
 	atomic_fetch_add_explicit(&db->wal_syncs, 1, memory_order_relaxed);
@@ -111,12 +116,23 @@ static int lead(struct lsm_db *db)
 		db->wal_failed = true;
 		db_set_error(db, err, "syncing the log");
 		mutex_unlock(&db->write_mutex);
-	} else {
+	} else if (!j.more) {
 		wal_synced_by_flush(db, j.seq);
 	}
 	db_direct_put_list(j.dirty);
 	for (unsigned i = 0; i < j.count; i++)
 		db_wal_put(db, j.logs[i]);
+	return err;
+}
+
+/* A flush that is slow to drop its logs leaves many. */
+static int lead(struct lsm_db *db)
+{
+	bool more = true;
+	int err = 0;
+
+	while (!err && more)
+		err = sync_round(db, &more);
 	return err;
 }
 

@@ -152,6 +152,11 @@ int env_direct_sync(struct env_direct *d)
 	return d->ops->direct_sync(d);
 }
 
+void env_direct_settle(struct env_direct *d)
+{
+	d->ops->direct_settle(d);
+}
+
 void env_direct_close(struct env_direct *d)
 {
 	if (d)

@@ -73,6 +73,7 @@ struct env_ops {
 	void (*direct_discard)(struct env_direct *d, uint64_t offset,
 			       uint64_t len);
 	int (*direct_sync)(struct env_direct *d);
+	void (*direct_settle)(struct env_direct *d);
 	void (*direct_close)(struct env_direct *d);
 
 	int (*object_open)(struct env_dir *dir, const char *name,
@@ -158,6 +159,10 @@ int env_direct_write(struct env_direct *d, uint64_t offset,
 /* A hint: the bytes of this place are not wanted, their space may be. */
 void env_direct_discard(struct env_direct *d, uint64_t offset, uint64_t len);
 int env_direct_sync(struct env_direct *d);
+/* For an object of an earlier life, of which a sync may have failed: what can
+ * be written is, and what memory holds of it is forgotten, so that readers see
+ * what the disk has. As far as the system does that. */
+void env_direct_settle(struct env_direct *d);
 void env_direct_close(struct env_direct *d);
 
 /* Reading an object. */

@@ -119,6 +119,15 @@ void env_fault_fail_at(struct lsm_env *base, uint64_t nth, int error,
 	mutex_unlock(&env->mutex);
 }
 
+void env_fault_lose_failed_syncs(struct lsm_env *base)
+{
+	struct fault_env *env = fault_of(base);
+
+	mutex_lock(&env->mutex);
+	env->lose = true;
+	mutex_unlock(&env->mutex);
+}
+
 void env_fault_set_capacity(struct lsm_env *base, uint64_t bytes)
 {
 	struct fault_env *env = fault_of(base);

@@ -28,6 +28,11 @@ void env_fault_count_reads(struct lsm_env *env, bool on);
  * env_fault_clear(). A failed append may have written a part. */
 void env_fault_fail_at(struct lsm_env *env, uint64_t nth, int error,
 		       bool sticky);
+/* From now on a sync of an object that is filled at several places (env_direct)
+ * that is made to fail does what Linux does: it takes a while, and what it was
+ * about counts as written. Later syncs say nothing, readers find it, but the
+ * disk does not have it. */
+void env_fault_lose_failed_syncs(struct lsm_env *env);
 /* A disk of this many bytes; appends beyond give -ENOSPC. 0: no limit. */
 void env_fault_set_capacity(struct lsm_env *env, uint64_t bytes);
 /* No fault is armed any more and there is no limit; the power stays as it is

@@ -136,16 +136,6 @@ static uint64_t crash_length(struct crash *c, const struct fault_file *f,
 	return bytes;
 }
 
-static void put_back(struct fault_file *f, size_t sector, const uint8_t *old)
-{
-	uint8_t *p = f->buf->data + sector * FAULT_SECTOR;
-
-	if (old)
-		memcpy(p, old, FAULT_SECTOR);
-	else
-		memset(p, 0, FAULT_SECTOR);
-}
-
 static void crash_bytes(struct crash *c, struct fault_file *f)
 {
 	uint64_t torn_at = tear(c, f);
@@ -153,6 +143,7 @@ static void crash_bytes(struct crash *c, struct fault_file *f)
 	size_t s, i;
 
 	fault_file_own(f);
+	fault_file_reread(f);
 	/* First the coins: a sector that stays loses its mark. */
 	for (s = 0; s < f->sector_count; s++) {
 		bool torn;
@@ -164,11 +155,12 @@ static void crash_bytes(struct crash *c, struct fault_file *f)
 		if (keeps(c) && !torn)
 			f->sectors[s] = SECTOR_CLEAN;
 		else if (f->sectors[s] == SECTOR_WAS_ZERO)
-			put_back(f, s, NULL);
+			fault_file_put_back(f, s, NULL);
 	}
 	for (i = 0; i < f->undo_count; i++)
 		if (f->sectors[f->undo[i].sector] == SECTOR_WAS_DATA)
-			put_back(f, f->undo[i].sector, f->undo[i].old);
+			fault_file_put_back(f, f->undo[i].sector,
+					    f->undo[i].old);
 	/* Sectors put back may hold old bytes behind what was written. */
 	f->bytes = bytes;
 	fault_file_sync(f);

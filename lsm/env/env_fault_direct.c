@@ -9,8 +9,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lsm/env/env_fault_ops.h"
+
+/* A disk that fails has tried for some time. */
+#define LOSING_US 50000
 
 struct fault_direct {
 	struct env_direct base;
@@ -95,14 +99,32 @@ void fault_direct_discard(struct env_direct *d, uint64_t offset, uint64_t len)
 int fault_direct_sync(struct env_direct *direct)
 {
 	struct fault_direct *d = direct_of(direct);
+	bool lost;
 	int err;
 
 	mutex_lock(&d->h->env->mutex);
 	err = fault_begin(d->h, false, NULL);
+	lost = err && d->h->env->lose;
 	if (!err)
 		fault_file_sync(d->file);
+	else if (lost)
+		fault_file_lose(d->file);
 	mutex_unlock(&d->h->env->mutex);
+	if (lost)
+		usleep(LOSING_US);
 	return err;
+}
+
+void fault_direct_settle(struct env_direct *direct)
+{
+	struct fault_direct *d = direct_of(direct);
+
+	mutex_lock(&d->h->env->mutex);
+	if (!fault_begin(d->h, false, NULL)) {
+		fault_file_sync(d->file);
+		fault_file_reread(d->file);
+	}
+	mutex_unlock(&d->h->env->mutex);
 }
 
 void fault_direct_close(struct env_direct *direct)

@@ -109,8 +109,10 @@ static int save_sector(struct fault_file *f, size_t sector)
 	size_t at = sector * FAULT_SECTOR, cap = f->undo_cap;
 	struct fault_undo *p;
 
-	if (f->sectors[sector] != SECTOR_CLEAN)
+	if (f->sectors[sector] != SECTOR_CLEAN) {
+		f->sectors[sector] &= (uint8_t)~SECTOR_LOST;
 		return 0;
+	}
 	if (at >= f->written) {
 		f->sectors[sector] = SECTOR_WAS_ZERO;
 		return 0;
@@ -233,14 +235,67 @@ void fault_file_own(struct fault_file *f)
 	f->buf = b;
 }
 
+/* Whatever is not lost is as it was synced. */
+static void forget_undo(struct fault_file *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->undo_count; i++)
+		if (f->sectors[f->undo[i].sector] & SECTOR_LOST)
+			f->undo[n++] = f->undo[i];
+	f->undo_count = n;
+	for (size_t s = 0; s < f->sector_count; s++)
+		if (!(f->sectors[s] & SECTOR_LOST))
+			f->sectors[s] = SECTOR_CLEAN;
+}
+
 void fault_file_sync(struct fault_file *f)
 {
 	fault_file_cut_tail(f);
 	f->durable_bytes = f->bytes;
-	if (f->sectors)
-		memset(f->sectors, SECTOR_CLEAN, f->sector_count);
-	f->undo_count = 0;
+	forget_undo(f);
 	f->last_from = f->last_to = 0;
+}
+
+void fault_file_lose(struct fault_file *f)
+{
+	for (size_t s = 0; s < f->sector_count; s++)
+		if (f->sectors[s] != SECTOR_CLEAN)
+			f->sectors[s] |= SECTOR_LOST;
+}
+
+void fault_file_put_back(struct fault_file *f, size_t sector,
+			 const uint8_t *old)
+{
+	uint8_t *p = f->buf->data + sector * FAULT_SECTOR;
+
+	if (old)
+		memcpy(p, old, FAULT_SECTOR);
+	else
+		memset(p, 0, FAULT_SECTOR);
+}
+
+void fault_file_reread(struct fault_file *f)
+{
+	size_t n = 0;
+
+	fault_file_own(f);
+	for (size_t s = 0; s < f->sector_count; s++)
+		if (f->sectors[s] == (SECTOR_WAS_ZERO | SECTOR_LOST)) {
+			fault_file_put_back(f, s, NULL);
+			f->sectors[s] = SECTOR_CLEAN;
+		}
+	for (size_t i = 0; i < f->undo_count; i++) {
+		struct fault_undo *u = &f->undo[i];
+
+		if (f->sectors[u->sector] & SECTOR_LOST) {
+			fault_file_put_back(f, u->sector, u->old);
+			f->sectors[u->sector] = SECTOR_CLEAN;
+		} else {
+			f->undo[n++] = *u;
+		}
+	}
+	f->undo_count = n;
 }
 
 uint8_t *fault_file_undo(struct fault_file *f, size_t sector)

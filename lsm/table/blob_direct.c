@@ -5,6 +5,7 @@
  * A sync that failed may have thrown away what it could not write, and the next
  * one would not tell (the kernel reports such a loss once). So the error stays,
  * and the file is never sealed: its values have to move while they can be read.
+ * Of two syncs at once only one is told, so they go one after the other.
  */
 #include "lsm/table/blob_direct.h"
 
@@ -47,6 +48,7 @@ static int direct_new(struct env_dir *dir, const char *name, uint64_t number,
 		return -ENOMEM;
 	d->number = number;
 	d->cache = cache;
+	mutex_init(&d->sync_mutex);
 	atomic_init(&d->err, 0);
 	err = open_both(dir, name, number, log, create, read_only, d);
 	if (err) {
@@ -73,12 +75,19 @@ int blob_direct_open(struct env_dir *dir, const char *name, uint64_t number,
 	return direct_new(dir, name, number, cache, log, false, read_only, out);
 }
 
+void blob_direct_settle(struct blob_direct *d)
+{
+	if (d->file)
+		env_direct_settle(d->file);
+}
+
 void blob_direct_close(struct blob_direct *d)
 {
 	if (d->reader)
 		blob_reader_put(d->reader);
 	env_direct_close(d->file);
 	blob_map_release(&d->map);
+	mutex_destroy(&d->sync_mutex);
 	free(d);
 }
 
@@ -116,14 +125,15 @@ void blob_direct_commit(struct blob_direct *d, const struct blob_block *b)
 
 int blob_direct_sync(struct blob_direct *d)
 {
-	int err = blob_direct_error(d), none = 0;
+	int err;
 
-	if (!err)
+	mutex_lock(&d->sync_mutex);
+	err = blob_direct_error(d);
+	if (!err) {
 		err = env_direct_sync(d->file);
-	if (err)
-		atomic_compare_exchange_strong_explicit(&d->err, &none, err,
-							memory_order_relaxed,
-							memory_order_relaxed);
+		atomic_store_explicit(&d->err, err, memory_order_relaxed);
+	}
+	mutex_unlock(&d->sync_mutex);
 	return err;
 }
 

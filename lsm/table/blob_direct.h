@@ -18,6 +18,7 @@
 
 #include <stdatomic.h>
 
+#include "lsm/base/sync.h"
 #include "lsm/table/blob_map.h"
 #include "lsm/table/blob_pack.h"
 #include "lsm/table/blob_reader.h"
@@ -29,7 +30,10 @@ struct blob_direct {
 	struct cache *cache;
 	uint64_t reserved;   /* the caller's lock */
 	struct blob_map map; /* the caller's lock; committed blocks */
-	/* A sync failed: what it holds may be lost, though it reads well. */
+	/* One sync at a time: the kernel tells one of two that it failed. */
+	struct mutex sync_mutex;
+	/* A sync failed: what it holds may be lost, though it reads well. Set
+	 * with sync_mutex held. */
 	_Atomic int err;
 	bool sealed; /* who seals */
 	struct blob_meta meta;
@@ -44,6 +48,9 @@ int blob_direct_create(struct env_dir *dir, const char *name, uint64_t number,
 int blob_direct_open(struct env_dir *dir, const char *name, uint64_t number,
 		     struct cache *cache, const struct logger *log,
 		     bool read_only, struct blob_direct **out);
+/* For one of an earlier life, before its blocks are read: memory may hold what
+ * a failed sync lost. */
+void blob_direct_settle(struct blob_direct *d);
 /* Closes it. The file stays. */
 void blob_direct_close(struct blob_direct *d);
 

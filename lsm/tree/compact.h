@@ -24,6 +24,7 @@ struct tree_options {
 	 * A file is ended when it has blob_file_bytes. */
 	uint32_t blob_bytes;
 	uint64_t blob_file_bytes;
+	uint64_t garbage_least; /* so many dead values are not to be helped */
 };
 
 /* What the work needs of its surroundings. */
@@ -50,6 +51,9 @@ struct compact_env {
 	 * next call, into a new blob file; 0 drop the entry as if it had never
 	 * been; or -errno. For repair. */
 	int (*keep_handle)(void *arg, struct lsm_slice handle,
+			   struct lsm_slice *value);
+	/* The same, but asked only of entries that are kept; never 0. */
+	int (*move_handle)(void *arg, struct lsm_slice handle,
 			   struct lsm_slice *value);
 	void *keep_arg;
 };
@@ -93,6 +97,15 @@ void level_targets(const struct version *v, const struct tree_options *o,
 /* Bytes of values in blob files that nothing refers to, and that moving the
  * others away would free. */
 uint64_t collectable_bytes(const struct version *v);
+
+/* Bytes of values that only take space: known to be dead, and hidden by those
+ * that level 0 refers to, as far as experience goes; and from how many on
+ * writers are slowed down, and much. */
+struct garbage {
+	double dead, hidden, bearable, too_much;
+};
+struct garbage garbage_now(const struct version_set *vs,
+			   const struct tree_options *o);
 bool collect_contains(const uint64_t *files, unsigned count, uint64_t file);
 /*
  * Estimates what range tombstones of v hide, where that is not known for this
@@ -166,6 +179,7 @@ void rate_limiter_free(struct rate_limiter *r);
 /* From now on; 0: no limit. */
 void rate_limiter_set(struct rate_limiter *r, uint64_t bytes_per_second);
 /* Sleeps as long as needed; r may be NULL. */
-void rate_limiter_take(struct rate_limiter *r, uint64_t bytes);
+void rate_limiter_take(struct rate_limiter *r, uint64_t bytes,
+		       const _Atomic bool *stop);
 
 #endif

@@ -54,7 +54,8 @@ static void pay(struct compact_sink *s, uint64_t bytes)
 {
 	if (!s->blob_version)
 		return;
-	rate_limiter_take(s->env->collect_limiter, bytes - s->blob_paced);
+	rate_limiter_take(s->env->collect_limiter, bytes - s->blob_paced,
+			  s->env->stop);
 	s->blob_paced = bytes;
 }
 

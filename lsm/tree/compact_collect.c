@@ -55,10 +55,35 @@ uint64_t collectable_bytes(const struct version *v)
 	uint64_t dead = 0;
 
 	for (size_t i = 0; i < v->blob_count; i++)
-		if (!is_damaged(&v->blobs[i]))
+		/* One without live bytes goes by itself, or is pinned. */
+		if (v->blobs[i].live && !is_damaged(&v->blobs[i]))
 			dead += v->blobs[i].file->meta.value_bytes -
 				live_bytes(&v->blobs[i]);
 	return dead;
+}
+
+static double hidden_bytes(const struct version_set *vs)
+{
+	const struct version *v = vs->current;
+	double values = 0;
+
+	for (size_t i = 0; i < v->count[0]; i++)
+		values += (double)sst_meta_blob_bytes(&v->level[0][i]->meta);
+	return values * vs->hidden_share;
+}
+
+struct garbage garbage_now(const struct version_set *vs,
+			   const struct tree_options *o)
+{
+	double live = (double)vs->current->blob_live_bytes;
+	double least = (double)o->garbage_least;
+	struct garbage g = {.dead = (double)collectable_bytes(vs->current),
+			    .hidden = hidden_bytes(vs)};
+
+	live = g.hidden < live ? live - g.hidden : 0;
+	g.bearable = live / 5 + least;
+	g.too_much = 0.45 * live + 2 * least;
+	return g;
 }
 
 void collect_note_hidden(struct version_set *vs, const struct compaction *c,

@@ -216,13 +216,18 @@ pick_dense(struct version_set *vs, const struct tree_options *o, unsigned base)
 /*
  * Values that tables of level 0 refer to may hide older ones, which are dead
  * but count as live until the tables are merged. Is that as much as a sixteenth
- * of all, and merging, which moves handles, cheap against it?
+ * of all, and merging, which moves handles, cheap against it? Or are writers
+ * slowed down for it?
  */
-static bool level0_hides_values(const struct version_set *vs, unsigned base)
+static bool level0_hides_values(const struct version_set *vs,
+				const struct tree_options *o, unsigned base)
 {
 	const struct version *v = vs->current;
+	struct garbage g = garbage_now(vs, o);
 	double share = vs->hidden_share, values = 0;
 
+	if (g.hidden > g.bearable / 4 && g.dead + g.hidden > g.bearable)
+		return true;
 	for (size_t i = 0; i < v->count[0]; i++)
 		values += (double)sst_meta_blob_bytes(&v->level[0][i]->meta);
 	values *= share > 0.1 ? share : 0.1;
@@ -320,7 +325,7 @@ static struct compaction *pick_idle(struct version_set *vs,
 	const struct version *v = vs->current;
 	struct compaction *c;
 
-	c = (level0_scans_badly(v) || level0_hides_values(vs, base)) &&
+	c = (level0_scans_badly(v) || level0_hides_values(vs, o, base)) &&
 			    !level0_busy(v)
 		    ? pick_level0(vs, o, base)
 		    : pick_dense(vs, o, base);

@@ -214,7 +214,8 @@ static int end_table(struct compact_sink *s, const struct lsm_slice *cut)
 			if (meta.file_bytes > s->paced_bytes)
 				rate_limiter_take(
 					s->env->limiter,
-					meta.file_bytes - s->paced_bytes);
+					meta.file_bytes - s->paced_bytes,
+					s->env->stop);
 			err = version_edit_add(s->edit, s->level, &meta);
 		}
 		sst_meta_release(&meta);
@@ -296,7 +297,7 @@ static int check(struct compact_sink *s)
 		bytes = sst_writer_bytes(s->writer);
 		if (bytes > s->paced_bytes) {
 			rate_limiter_take(s->env->limiter,
-					  bytes - s->paced_bytes);
+					  bytes - s->paced_bytes, s->env->stop);
 			s->paced_bytes = bytes;
 		}
 	}
@@ -370,6 +371,13 @@ int compact_sink_add(struct compact_sink *s, const struct iter *it,
 	}
 	if (dropped(s, it, same, skip, skip_seq))
 		return 0;
+	if (tag_kind(it->tag) == KIND_BLOB && s->env->move_handle) {
+		c = s->env->move_handle(s->env->keep_arg, it->value,
+					&s->moved_value);
+		if (c < 0)
+			return c;
+		s->moved = c == 2;
+	}
 	err = sink_keep(s, it, !s->wrote_key);
 	s->wrote_key = true;
 	return err;

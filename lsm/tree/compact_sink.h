@@ -77,7 +77,7 @@ struct compact_sink {
 	struct blob_view *views; /* collect_count */
 	struct blob_view large;
 	struct moved_values moved_values;
-	bool moved; /* env->keep_handle() gave a value in the handle's place */
+	bool moved; /* a value is to go in the handle's place */
 	struct lsm_slice moved_value;
 
 	struct sink_file *made; /* finished, to be deleted on an error */

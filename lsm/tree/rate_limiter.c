@@ -15,6 +15,8 @@
 #include "lsm/tree/compact.h"
 
 #define NS_PER_S 1000000000ull
+/* How long a taker sleeps before it looks whether it is to stop. */
+#define SLICE_NS (NS_PER_S / 50)
 /* What an idle limiter saves up. */
 #define BURST_NS (NS_PER_S / 10)
 
@@ -54,16 +56,28 @@ void rate_limiter_free(struct rate_limiter *r)
 	free(r);
 }
 
-static void sleep_until(uint64_t ns)
+static bool is_set(const _Atomic bool *stop)
 {
-	struct timespec t = {.tv_sec = (time_t)(ns / NS_PER_S),
-			     .tv_nsec = (long)(ns % NS_PER_S)};
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL))
-		;
+	/* Relaxed: nothing is read on the strength of it. */
+	return stop && atomic_load_explicit(stop, memory_order_relaxed);
 }
 
-void rate_limiter_take(struct rate_limiter *r, uint64_t bytes)
+static void sleep_until(uint64_t ns, const _Atomic bool *stop)
+{
+	uint64_t now = clock_ns();
+
+	while (now < ns && !is_set(stop)) {
+		uint64_t next = ns - now < SLICE_NS ? ns : now + SLICE_NS;
+		struct timespec t = {.tv_sec = (time_t)(next / NS_PER_S),
+				     .tv_nsec = (long)(next % NS_PER_S)};
+
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+		now = clock_ns();
+	}
+}
+
+void rate_limiter_take(struct rate_limiter *r, uint64_t bytes,
+		       const _Atomic bool *stop)
 {
 	uint64_t now, until;
 
@@ -81,5 +95,5 @@ void rate_limiter_take(struct rate_limiter *r, uint64_t bytes)
 	until = r->free_ns;
 	mutex_unlock(&r->mutex);
 	if (until > now)
-		sleep_until(until);
+		sleep_until(until, stop);
 }

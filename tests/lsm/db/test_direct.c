@@ -60,15 +60,12 @@ static struct lsm_slice value_of(unsigned i, unsigned v, char *buf)
 	return lsm_slice(buf, len);
 }
 
-/* Puts version v of keys from..to-1 into one batch; every third by copy. */
-static int put_bulk(unsigned from, unsigned to, unsigned v, bool sync)
+/* Adds version v of keys from..to-1; every third by copy, others from bufs. */
+static void add_bulk(struct lsm_batch *b, unsigned from, unsigned to,
+		     unsigned v, char *bufs)
 {
-	struct lsm_write_options wo = {.sync = sync};
-	char key[16], *bufs = malloc((size_t)(to - from) * VALUE);
-	struct lsm_batch *b = lsm_batch_new();
-	int r;
+	char key[16];
 
-	ck_assert(b && bufs);
 	for (unsigned i = from; i < to; i++) {
 		struct lsm_slice value =
 			value_of(i, v, bufs + (size_t)(i - from) * VALUE);
@@ -78,6 +75,18 @@ static int put_bulk(unsigned from, unsigned to, unsigned v, bool sync)
 		else
 			ck_ok(lsm_batch_put(b, model_key(key, i), value));
 	}
+}
+
+/* Puts version v of keys from..to-1 in one batch. */
+static int put_bulk(unsigned from, unsigned to, unsigned v, bool sync)
+{
+	struct lsm_write_options wo = {.sync = sync};
+	char *bufs = malloc((size_t)(to - from) * VALUE);
+	struct lsm_batch *b = lsm_batch_new();
+	int r;
+
+	ck_assert(b && bufs);
+	add_bulk(b, from, to, v, bufs);
 	r = lsm_write(db, b, &wo);
 	lsm_batch_free(b);
 	free(bufs);
@@ -346,16 +355,25 @@ END_TEST
 
 START_TEST(files_without_live_values_go_with_their_memtable)
 {
+	struct lsm_batch *b = lsm_batch_new();
 	struct lsm_iter *it;
 	uint64_t bytes;
+	char *bufs[13];
 
 	options.no_background_compaction = true; /* nothing is collected */
 	reopen();
-	for (unsigned v = 1; v <= 12; v++) {
-		ck_ok(put_bulk(0, KEYS, v, false));
-		if (v == 1)
-			ck_ok(lsm_iter_new(db, NULL, &it));
+	ck_ok(put_bulk(0, KEYS, 1, false));
+	ck_ok(lsm_iter_new(db, NULL, &it));
+	/* Several files' worth in one memtable. */
+	for (unsigned v = 2; v <= 12; v++) {
+		bufs[v] = malloc((size_t)KEYS * VALUE);
+		ck_assert_ptr_nonnull(bufs[v]);
+		add_bulk(b, 0, KEYS, v, bufs[v]);
 	}
+	ck_ok(lsm_write(db, b, NULL));
+	lsm_batch_free(b);
+	for (unsigned v = 2; v <= 12; v++)
+		free(bufs[v]);
 	ck_assert_uint_ge(count_blobs(&bytes), 2);
 	ck_ok(lsm_flush(db));
 	check_iter(it, 1); /* files that it needs are kept for it */

@@ -291,6 +291,7 @@ START_TEST(blocks_stay_out_of_the_cache_where_that_is_asked_for)
 	ck_ok(lsm_write(db, b, NULL));
 	lsm_batch_free(b);
 	reopen();
+	ck_ok(lsm_wait_idle(db));
 	env_fault_count_reads(env, true);
 
 	/* What is read first besides, of tables and footers, is read once. */

@@ -693,12 +693,12 @@ START_TEST(rate_limit_is_kept)
 
 	ck_assert_ptr_nonnull(r);
 	for (i = 0; i < 30; i++)
-		rate_limiter_take(r, 10000);
+		rate_limiter_take(r, 10000, NULL);
 	ns = clock_ns() - start;
 	/* 300 KB at 1 MB/s, less what was saved up */
 	ck_assert_uint_ge(ns, 190000000);
 	rate_limiter_free(r);
-	rate_limiter_take(NULL, 1);
+	rate_limiter_take(NULL, 1, NULL);
 	ck_assert_ptr_null(rate_limiter_new(0));
 }
 END_TEST
