@@ -66,7 +66,7 @@ static int wait_for_slot(struct lsm_db *db)
 
 int lsm_flush(struct lsm_db *db)
 {
-	uint64_t number;
+	uint64_t number = 0;
 	bool again;
 	int err = check_writable(db);
 
