@@ -221,7 +221,8 @@ int fs_sync(struct fs *fs); /* the whole filesystem */
  * mode as fallocate(2): 0 and FALLOC_FL_KEEP_SIZE check that there is room
  * (it is not set aside: a block takes space when it is written),
  * FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE and FALLOC_FL_ZERO_RANGE give the
- * blocks back. All else is -EOPNOTSUPP. flags: FS_WRITE_KILL_PRIV or 0.
+ * blocks back. All else is -EOPNOTSUPP. flags: FS_WRITE_KILL_PRIV and
+ * FS_WRITE_NO_TIMES, or 0.
  */
 int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t offset,
 		 uint64_t length, unsigned flags);

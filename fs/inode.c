@@ -120,22 +120,31 @@ void inode_kill_priv(struct txn *t, uint64_t ino, struct inode_rec *rec)
 	}
 }
 
-static void setattr_times(struct inode_rec *n, const struct fs_attr *in,
-			  unsigned set)
+/* n is as old, but for the times. A truncation to the size that the file has
+ * changes none, as POSIX says; the kernel, which keeps the times, does the
+ * same. */
+static void setattr_times(const struct inode_rec *old, struct inode_rec *n,
+			  const struct fs_attr *in, unsigned set)
 {
 	struct timespec now = time_now();
+	bool resized = set & FS_SET_SIZE && n->size != old->size;
+	bool nothing = !(set & ~(unsigned)(FS_SET_SIZE | FS_SET_KILL_PRIV)) &&
+		       !resized && n->mode == old->mode;
 
 	if (set & FS_SET_ATIME)
 		n->atime = in->st.st_atim;
 	if (set & FS_SET_ATIME_NOW)
 		n->atime = now;
-	if (set & FS_SET_SIZE)
+	if (resized)
 		n->mtime = now;
 	if (set & FS_SET_MTIME)
 		n->mtime = in->st.st_mtim;
 	if (set & FS_SET_MTIME_NOW)
 		n->mtime = now;
-	n->ctime = set & FS_SET_CTIME ? in->st.st_ctim : now;
+	if (set & FS_SET_CTIME)
+		n->ctime = in->st.st_ctim;
+	else if (!nothing)
+		n->ctime = now;
 }
 
 static int setattr_locked(struct fs *fs, struct inode *inode,
@@ -154,7 +163,7 @@ static int setattr_locked(struct fs *fs, struct inode *inode,
 	/* The kernel sends the times of what it has just unlinked; without a
 	 * name there is nothing to survive a restart. */
 	if (n.nlink == 0 && !(set & ~(unsigned)SET_TIMES)) {
-		setattr_times(&inode->rec, in, set);
+		setattr_times(&n, &inode->rec, in, set);
 		return 0;
 	}
 	if (set & FS_SET_UID)
@@ -175,7 +184,7 @@ static int setattr_locked(struct fs *fs, struct inode *inode,
 		if (r)
 			return r;
 	}
-	setattr_times(&n, in, set);
+	setattr_times(&inode->rec, &n, in, set);
 	txn_put_inode(&t, inode->ino, &n);
 	r = recount_commit(&t, inode, later.from, later.to);
 	if (r)

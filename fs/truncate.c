@@ -198,7 +198,8 @@ static int fallocate_locked(struct fs *fs, struct inode *inode, int mode,
 		n.size = end;
 	if (flags & FS_WRITE_KILL_PRIV)
 		inode_kill_priv(&t, inode->ino, &n);
-	n.mtime = n.ctime = time_now();
+	if (!(flags & FS_WRITE_NO_TIMES))
+		n.mtime = n.ctime = time_now();
 	txn_put_inode(&t, inode->ino, &n);
 	r = recount_commit(&t, inode, later.from, later.to);
 	if (r)

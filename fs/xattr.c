@@ -214,8 +214,11 @@ static int removexattr_locked(struct fs *fs, struct inode *inode,
 
 	if (r < 0)
 		return r;
+	/* To have no ACL is what was asked for. */
 	if (r == 0)
-		return -ENODATA;
+		return xattr_flag(name) & (INODE_ACL_ACCESS | INODE_ACL_DEFAULT)
+			       ? 0
+			       : -ENODATA;
 	r = txn_begin(&t, fs);
 	if (r)
 		return r;

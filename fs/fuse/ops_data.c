@@ -163,10 +163,13 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 	struct daemon *d = daemon_of(req);
 	bool clears;
 	unsigned flags = unmarked_flags(req, ino, &clears);
-	int r = fs_fallocate(d->fs, ino, mode, (uint64_t)offset,
-			     (uint64_t)length, flags);
+	int r;
 
 	(void)fi;
+	if (d->writeback)
+		flags |= FS_WRITE_NO_TIMES;
+	r = fs_fallocate(d->fs, ino, mode, (uint64_t)offset, (uint64_t)length,
+			 flags);
 	if (clears && r == 0)
 		fuse_lowlevel_notify_inval_inode(d->session, ino, -1, 0);
 	reply_result(req, r);

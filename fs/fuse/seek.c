@@ -15,8 +15,9 @@
  * its own does the telling, one request after the other. It starts with the
  * first such request and serves also when there is a single worker.
  *
- * An answer that is data right where the question was needs none of that: a
- * dirty page never makes a hole.
+ * An answer that is data right where the question was needs none of that. Dirty
+ * pages of zeros may make a hole of it once they are written, so a later answer
+ * can be another, as if the file had changed between the two.
  */
 #include "fs/fuse/seek.h"
 

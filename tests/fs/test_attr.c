@@ -50,6 +50,38 @@ START_TEST(setattr_sets_and_says_ctime)
 }
 END_TEST
 
+static bool same_times(const struct fs_attr *a, const struct fs_attr *b)
+{
+	return !memcmp(&a->st.st_mtim, &b->st.st_mtim, sizeof(a->st.st_mtim)) &&
+	       !memcmp(&a->st.st_ctim, &b->st.st_ctim, sizeof(a->st.st_ctim));
+}
+
+START_TEST(times_change_with_the_size_and_not_otherwise)
+{
+	uint64_t f = must_file(t.fs, 1, "f");
+	struct fs_attr in = {.st.st_size = 100}, a, b;
+
+	b = must_stat(t.fs, f);
+	ck_assert_int_eq(fs_setattr(t.fs, &root_cred, f, &in, FS_SET_SIZE, &a),
+			 0);
+	ck_assert(!same_times(&a, &b));
+	ck_assert_int_eq(fs_setattr(t.fs, &root_cred, f, &in, FS_SET_SIZE, &b),
+			 0);
+	ck_assert(same_times(&a, &b));
+	/* The kernel keeps them. */
+	ck_assert_int_eq(fs_fallocate(t.fs, f, 0, 0, 5000, FS_WRITE_NO_TIMES),
+			 0);
+	b = must_stat(t.fs, f);
+	ck_assert(same_times(&a, &b));
+	ck_assert_int_eq(fs_fallocate(t.fs, f, 0, 0, 6000, 0), 0);
+	b = must_stat(t.fs, f);
+	ck_assert(!same_times(&a, &b));
+	test_reopen(&t);
+	a = must_stat(t.fs, f);
+	ck_assert(same_times(&a, &b));
+}
+END_TEST
+
 START_TEST(times_of_an_unlinked_file_change_without_a_write)
 {
 	struct fs_attr in = {.st.st_mtim = {5, 6}}, a;
@@ -242,6 +274,7 @@ START_TEST(default_acl_is_inherited_instead_of_the_umask)
 	ck_assert_mem_eq(got, acl, n);
 	fs_forget(t.fs, a.st.st_ino, 1);
 	ck_assert_int_eq(fs_removexattr(t.fs, &root_cred, d, dflt), 0);
+	ck_assert_int_eq(fs_removexattr(t.fs, &root_cred, d, dflt), 0);
 	ck_assert_int_eq(
 		fs_mknod(t.fs, &user_cred, d, "g", S_IFREG | 0666, 0, &a), 0);
 	ck_assert_uint_eq(a.st.st_mode & 07777, 0644);
@@ -257,6 +290,7 @@ int main(void)
 	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, setattr_sets_and_says_ctime);
+	tcase_add_test(c, times_change_with_the_size_and_not_otherwise);
 	tcase_add_test(c, times_of_an_unlinked_file_change_without_a_write);
 	tcase_add_test(c, privileges_are_dropped_on_chown_write_and_truncate);
 	tcase_add_test(c, xattrs_are_kept_listed_and_removed);

@@ -283,6 +283,31 @@ check "a file beyond that is too large" \
 check "it takes no space" sh -c '[ "$(stat -c %b "$1/huge")" = 0 ]' - "$mnt"
 rm -f "$mnt/huge" "$mnt/larger"
 
+# ---- times -----------------------------------------------------------------------
+
+# The kernel keeps them while a file is in use, the daemon for ever.
+same_times_after_remount() {
+	local i
+
+	mkdir "$mnt/times"
+	for ((i = 0; i < 20; i++)); do
+		printf '%09000d' 7 >"$mnt/times/punched$i"
+		fallocate -p -o 0 -l 4096 "$mnt/times/punched$i"
+		printf '%09000d' 7 >"$mnt/times/cut$i"
+	done
+	sync -f "$mnt"
+	sleep 0.2
+	perl -e 'for (@ARGV) { truncate($_, 9000) or die "$_: $!" }' \
+		"$mnt"/times/cut*
+	sync -f "$mnt"
+	stat -c '%n %.9Y %.9Z' "$mnt"/times/* >"$work/before"
+	remount_fs || return 1
+	stat -c '%n %.9Y %.9Z' "$mnt"/times/* >"$work/after"
+	diff "$work/before" "$work/after"
+}
+
+check "times are the same after mounting anew" same_times_after_remount
+
 # ---- open flags under the writeback cache ----------------------------------------
 
 check "O_APPEND to a part of a page" sh -c '
