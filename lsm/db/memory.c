@@ -104,12 +104,16 @@ static void delete_wal(struct lsm_db *db, uint64_t number)
 			      lsm_strerror(err));
 }
 
+/* What the records of a memtable take, mostly. */
+static uint64_t wal_room(const struct lsm_db *db)
+{
+	return db->opt.write_buffer_bytes + db->opt.write_buffer_bytes / 10;
+}
+
 int db_wal_new(struct lsm_db *db, struct db_wal **out)
 {
 	struct db_wal *w = calloc(1, sizeof(*w));
 	uint64_t old = take_free_wal(db);
-	uint64_t prealloc =
-		db->opt.write_buffer_bytes + db->opt.write_buffer_bytes / 10;
 	char name[FILE_NAME_MAX], recycle[FILE_NAME_MAX];
 	int err;
 
@@ -124,7 +128,7 @@ int db_wal_new(struct lsm_db *db, struct db_wal **out)
 	if (old)
 		file_name(recycle, FILE_WAL, old);
 	err = wal_writer_open(db->dir, name, w->number, old ? recycle : NULL,
-			      prealloc, &w->writer);
+			      wal_room(db), &w->writer);
 	if (err) {
 		logger_printf(&db->log, LSM_LOG_ERROR,
 			      "%s: cannot create log: %s", name,
@@ -145,18 +149,21 @@ int db_wal_new(struct lsm_db *db, struct db_wal **out)
 void db_wal_put(struct lsm_db *db, struct db_wal *w)
 {
 	uint64_t surplus = w->number;
+	bool usual;
 	int err;
 
 	/* acq_rel: pairs with itself, as in db_mem_put(). */
 	if (atomic_fetch_sub_explicit(&w->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	/* One that a huge batch has blown up would never shrink. */
+	usual = wal_writer_bytes(w->writer) <= 2 * wal_room(db);
 	err = wal_writer_close(w->writer, false);
 	if (err)
 		logger_printf(&db->log, LSM_LOG_WARN,
 			      "%06llu.wal: closing an obsolete log: %s",
 			      (unsigned long long)w->number, lsm_strerror(err));
 	mutex_lock(&db->mutex);
-	if (!err && !db->free_wal && !db_stopping(db)) {
+	if (!err && usual && !db->free_wal && !db_stopping(db)) {
 		db->free_wal = w->number;
 		surplus = 0;
 	}

@@ -157,6 +157,43 @@ START_TEST(compacting_a_range_frees_its_space_and_leaves_the_rest)
 END_TEST
 
 /* Every byte of data of a table is looked at: whichever changes is noticed. */
+static uint64_t log_bytes(void)
+{
+	DIR *d = opendir(path);
+	struct dirent *e;
+	struct stat st;
+	uint64_t sum = 0;
+
+	ck_assert_ptr_nonnull(d);
+	while ((e = readdir(d)))
+		if (strstr(e->d_name, ".wal") &&
+		    !fstatat(dirfd(d), e->d_name, &st, 0))
+			sum += (uint64_t)st.st_blocks * 512;
+	closedir(d);
+	return sum;
+}
+
+START_TEST(log_that_a_huge_batch_has_blown_up_is_not_used_again)
+{
+	struct lsm_batch *b = lsm_batch_new();
+	size_t len = 16 << 20;
+	char *value = calloc(1, len);
+
+	ck_assert_ptr_nonnull(value);
+	ck_ok(lsm_open(path, &options, &db));
+	ck_ok(lsm_batch_put(b, slice_of("key"), lsm_slice(value, len)));
+	ck_ok(lsm_write(db, b, NULL));
+	ck_assert_uint_ge(log_bytes(), len);
+	lsm_batch_free(b);
+	free(value);
+	for (unsigned i = 0; i < 4; i++) {
+		ck_ok(lsm_put(db, slice_of("key"), slice_of("value")));
+		ck_ok(lsm_flush(db));
+	}
+	ck_assert_uint_le(log_bytes(), 4 * options.write_buffer_bytes);
+}
+END_TEST
+
 START_TEST(verify_sees_a_changed_byte_anywhere_in_a_table)
 {
 	uint64_t seed = test_seed(3);
@@ -210,6 +247,8 @@ int main(void)
 	tcase_add_test(t,
 		       compacting_a_range_frees_its_space_and_leaves_the_rest);
 	tcase_add_test(t, verify_sees_a_changed_byte_anywhere_in_a_table);
+	tcase_add_test(
+		t, log_that_a_huge_batch_has_blown_up_is_not_used_again);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
