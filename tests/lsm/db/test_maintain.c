@@ -247,8 +247,7 @@ int main(void)
 	tcase_add_test(t,
 		       compacting_a_range_frees_its_space_and_leaves_the_rest);
 	tcase_add_test(t, verify_sees_a_changed_byte_anywhere_in_a_table);
-	tcase_add_test(
-		t, log_that_a_huge_batch_has_blown_up_is_not_used_again);
+	tcase_add_test(t, log_that_a_huge_batch_has_blown_up_is_not_used_again);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
