@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #include "fs/fuse/daemon.h"
+#include "fs/fuse/dirty.h"
 #include "fs/fuse/log.h"
 #include "fs/fuse/mountpoint.h"
 
@@ -116,23 +117,35 @@ void conn_init(struct daemon *d, struct fuse_conn_info *conn)
 	conn->time_gran = 1;
 }
 
-static void set_bdi(const struct mountpoint_info *info, const char *what,
-		    unsigned value)
+/* The file of a setting of the mount, or -1. */
+static int open_bdi(const struct mountpoint_info *info, const char *what)
 {
-	char path[128], text[16];
-	int fd, len, err = 0;
+	char path[128];
+	int fd;
 
 	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/%s", info->major,
 		 info->minor, what);
-	len = snprintf(text, sizeof(text), "%u\n", value);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, text, (size_t)len) != len)
-		err = errno;
-	if (fd >= 0)
-		close(fd);
-	if (err)
-		log_printf(LSM_LOG_DEBUG, "cannot set %s to %u: %s", path,
-			   value, strerror(err));
+	if (fd < 0)
+		log_printf(LSM_LOG_DEBUG, "cannot open %s: %s", path,
+			   strerror(errno));
+	return fd;
+}
+
+/* The default, 128 KiB, is one small request at a time. */
+static void tune_readahead(const struct mountpoint_info *info)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%u\n",
+			   CONN_READAHEAD_BYTES >> 10);
+	int fd = open_bdi(info, "read_ahead_kb");
+
+	if (fd < 0)
+		return;
+	if (write(fd, text, (size_t)len) != len)
+		log_printf(LSM_LOG_DEBUG, "cannot set read_ahead_kb: %s",
+			   strerror(errno));
+	close(fd);
 }
 
 void conn_tune(const struct daemon *d)
@@ -141,9 +154,6 @@ void conn_tune(const struct daemon *d)
 
 	if (mountpoint_lookup(d->options->mountpoint, &info))
 		return;
-	/* The default, 128 KiB, is one small request at a time. */
-	set_bdi(&info, "read_ahead_kb", CONN_READAHEAD_BYTES >> 10);
-	/* A FUSE mount may hold 1% of the dirty pages by default, and writers
-	 * are put to sleep at half of that. */
-	set_bdi(&info, "max_ratio", 40);
+	tune_readahead(&info);
+	dirty_start(open_bdi(&info, "max_ratio"));
 }

@@ -23,6 +23,7 @@
 #include "fs/fuse/conn.h"
 #include "fs/fuse/daemon.h"
 #include "fs/fuse/daemonize.h"
+#include "fs/fuse/dirty.h"
 #include "fs/fuse/log.h"
 #include "fs/fuse/mountpoint.h"
 #include "fs/fuse/ops.h"
@@ -253,6 +254,7 @@ static int run(struct daemon *d)
 		code = mount_session(d);
 		if (!code)
 			code = serve(d);
+		dirty_stop();
 		/* Closes the device: whoever still waits gets an error. */
 		fuse_session_destroy(d->session);
 	}

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "fs/fuse/dirty.h"
 #include "fs/fuse/ops.h"
 #include "fs/fuse/seek.h"
 #include "lsm/base/sync.h"
@@ -129,6 +130,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 	/* The kernel sends the times itself, by SETATTR, when it keeps them. */
 	if (d->writeback)
 		flags |= FS_WRITE_NO_TIMES;
+	if (fi->writepage)
+		dirty_wrote(size);
 	n = fs_write(d->fs, ino, buf, size, (uint64_t)offset, flags);
 	/* The kernel would go on with the mode it has: the reply to a write has
 	 * no attributes. It drops them before the writer goes on. */
@@ -141,6 +144,7 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		     struct fuse_file_info *fi)
 {
 	(void)fi;
+	dirty_synced();
 	reply_result(req, fs_fsync(daemon_of(req)->fs, ino, datasync));
 }
 
