@@ -199,6 +199,9 @@ struct fs_pieces {
 };
 ssize_t fs_read_pieces(struct fs *fs, uint64_t ino, size_t size,
 		       uint64_t offset, bool kept, struct fs_pieces *out);
+/* Leaves out the hole that the pieces end with, if they do, and returns how
+ * many bytes that were. */
+size_t fs_pieces_drop_hole(struct fs_pieces *p);
 void fs_pieces_release(struct fs_pieces *p);
 
 enum fs_write_flags {

@@ -194,6 +194,15 @@ ssize_t fs_read_pieces(struct fs *fs, uint64_t ino, size_t size,
 	return n;
 }
 
+size_t fs_pieces_drop_hole(struct fs_pieces *p)
+{
+	size_t dropped = 0;
+
+	while (p->count && p->iov[p->count - 1].iov_base == zeros)
+		dropped += p->iov[--p->count].iov_len;
+	return dropped;
+}
+
 void fs_pieces_release(struct fs_pieces *p)
 {
 	lsm_hold_release(p->hold);

@@ -70,10 +70,12 @@ static void read_copying(fuse_req_t req, fuse_ino_t ino, size_t size,
 }
 
 /* The kernel copies straight from the engine's memory into its pages, which it
- * keeps but for O_DIRECT. */
+ * keeps but for O_DIRECT. Those it clears where a reply is short; that it takes
+ * for a hole, and not for the end of the file, under the writeback cache. */
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
+	struct daemon *d = daemon_of(req);
 	bool kept = !(fi->flags & O_DIRECT);
 	struct fs_pieces pieces;
 	ssize_t n;
@@ -82,8 +84,9 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		read_copying(req, ino, size, offset);
 		return;
 	}
-	n = fs_read_pieces(daemon_of(req)->fs, ino, size, (uint64_t)offset,
-			   kept, &pieces);
+	n = fs_read_pieces(d->fs, ino, size, (uint64_t)offset, kept, &pieces);
+	if (kept && d->writeback && n > 0)
+		n -= (ssize_t)fs_pieces_drop_hole(&pieces);
 	reply_pieces(req, n, &pieces);
 	fs_pieces_release(&pieces);
 }

@@ -105,6 +105,43 @@ START_TEST(pieces_are_what_a_read_copies_and_stay_until_released)
 }
 END_TEST
 
+/* Pieces of [offset, offset + size) after the hole at their end was dropped. */
+static void check_drop(uint64_t f, size_t size, uint64_t offset,
+		       size_t want_left)
+{
+	struct fs_pieces p;
+	ssize_t n = fs_read_pieces(t.fs, f, size, offset, true, &p);
+	size_t left = 0;
+
+	ck_assert_int_eq(n, (ssize_t)size);
+	n -= (ssize_t)fs_pieces_drop_hole(&p);
+	for (unsigned i = 0; i < p.count; i++)
+		left += p.iov[i].iov_len;
+	ck_assert_uint_eq(left, want_left);
+	ck_assert_int_eq(n, (ssize_t)left);
+	fs_pieces_release(&p);
+}
+
+START_TEST(hole_at_the_end_of_pieces_can_be_dropped)
+{
+	uint64_t f = must_file(t.fs, 1, "f");
+
+	/* Holes at 0, 8192 and from 16384 on. */
+	must_write(t.fs, f, "data", 4, 4096);
+	must_write(t.fs, f, "data", 4, 12288);
+	must_truncate(t.fs, f, 1 << 20);
+	check_drop(f, 1 << 20, 0, 12292);
+	check_drop(f, 16384, 0, 12292);
+	check_drop(f, 12288, 0, 4100);
+	check_drop(f, 12289, 0, 12289);
+	check_drop(f, 4096, 0, 0);
+	check_drop(f, 4096, 4096, 4);
+	check_drop(f, 2, 4097, 2);
+	check_drop(f, 500000, 300000, 0);
+	check_drop(f, 1, (1 << 20) - 1, 0);
+}
+END_TEST
+
 START_TEST(truncate_cuts_and_extension_reveals_zeros)
 {
 	uint64_t f = must_file(t.fs, 1, "f"), blocks = used_blocks(t.fs);
@@ -387,6 +424,7 @@ int main(void)
 	tcase_add_test(c, data_reads_back_with_zeros_in_holes);
 	tcase_add_test(c,
 		       pieces_are_what_a_read_copies_and_stay_until_released);
+	tcase_add_test(c, hole_at_the_end_of_pieces_can_be_dropped);
 	tcase_add_test(c, truncate_cuts_and_extension_reveals_zeros);
 	tcase_add_test(c, large_files_shrink_by_one_range);
 	tcase_add_test(c, punched_holes_take_no_space);
