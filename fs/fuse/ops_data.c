@@ -69,9 +69,20 @@ static void read_copying(fuse_req_t req, fuse_ino_t ino, size_t size,
 	reply_data(req, n, buf);
 }
 
+/*
+ * Whether the kernel reads pages for its cache. Those it clears where a reply
+ * is short, and takes that for a hole, and not for the end of the file, under
+ * the writeback cache. To a direct read a short reply is a short read; such a
+ * one names its owner, also where it is the kernel's own (a target of SCSI) and
+ * the file was opened without O_DIRECT.
+ */
+static bool fills_pages(const struct daemon *d, const struct fuse_file_info *fi)
+{
+	return d->writeback && !(fi->flags & O_DIRECT) && !fi->lock_owner;
+}
+
 /* The kernel copies straight from the engine's memory into its pages, which it
- * keeps but for O_DIRECT. Those it clears where a reply is short; that it takes
- * for a hole, and not for the end of the file, under the writeback cache. */
+ * keeps but for O_DIRECT. */
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
@@ -85,7 +96,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		return;
 	}
 	n = fs_read_pieces(d->fs, ino, size, (uint64_t)offset, kept, &pieces);
-	if (kept && d->writeback && n > 0)
+	if (n > 0 && fills_pages(d, fi))
 		n -= (ssize_t)fs_pieces_drop_hole(&pieces);
 	reply_pieces(req, n, &pieces);
 	fs_pieces_release(&pieces);
