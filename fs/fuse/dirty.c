@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,8 +31,10 @@
 #include "lsm/base/sync.h"
 
 /* Percent of the pages that may be dirty at all. */
-#define STREAM_PERCENT 3
 #define GATHER_PERCENT 40
+/* Less than 80 MiB, and a program that writes as fast as it can is put to sleep
+ * too often; more than twice that gains nothing. */
+#define STREAM_BYTES (128ull << 20)
 
 #define SMALL_BYTES ((size_t)32 << 10)
 #define LARGE_BYTES ((size_t)128 << 10)
@@ -45,8 +48,36 @@ static struct {
 	atomic_int score;    /* 0 to SCORE_MAX: how small requests are */
 } dirty = {.fd = -1};
 
-static void set_limit(unsigned percent)
+/* How many pages may be dirty at all, or 0. */
+static uint64_t dirty_pages_max(void)
 {
+	FILE *f = fopen("/proc/vmstat", "re");
+	unsigned long long pages = 0;
+	char line[128];
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "nr_dirty_threshold %llu", &pages) == 1)
+			break;
+	fclose(f);
+	return pages;
+}
+
+static unsigned stream_percent(void)
+{
+	uint64_t max = dirty_pages_max() * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t percent;
+
+	if (!max)
+		return GATHER_PERCENT;
+	percent = (STREAM_BYTES * 100 + max - 1) / max;
+	return percent < GATHER_PERCENT ? (unsigned)percent : GATHER_PERCENT;
+}
+
+static void set_limit(bool to_gather)
+{
+	unsigned percent = to_gather ? GATHER_PERCENT : stream_percent();
 	char text[16];
 	int len = snprintf(text, sizeof(text), "%u\n", percent);
 
@@ -61,7 +92,7 @@ void dirty_start(int max_ratio_fd)
 	if (max_ratio_fd < 0)
 		return;
 	mutex_init(&dirty.mutex);
-	set_limit(STREAM_PERCENT);
+	set_limit(false);
 }
 
 void dirty_stop(void)
@@ -82,7 +113,7 @@ static void change(bool to_gather)
 {
 	mutex_lock(&dirty.mutex);
 	if (gathers() != to_gather) {
-		set_limit(to_gather ? GATHER_PERCENT : STREAM_PERCENT);
+		set_limit(to_gather);
 		atomic_store_explicit(&dirty.gathers, to_gather,
 				      memory_order_relaxed);
 	}
